@@ -90,7 +90,8 @@ enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 typedef void (*watch_fn)(void *arg, int fd, int what);
 struct watch; /* heap object of the loop; a stale event of a closed or reused fd is dropped */
 
-/* Starts watching `fd` for LOOP_READ | LOOP_WRITE, level triggered. */
+/* Starts watching `fd` for LOOP_READ | LOOP_WRITE, level triggered. One watch per descriptor: an older one of the same
+ * number has lost its descriptor and never calls back again (watch_free() it as usual). */
 struct watch *watch_new(struct loop *l, int fd, int what, watch_fn fn, void *arg);
 /* Changes what is watched. */
 void watch_set(struct watch *w, int what);

@@ -3,6 +3,8 @@
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H
 
+#include <stddef.h>
+
 /* Logs the failed condition and aborts; does not return. Any thread. */
 __attribute__((noreturn, cold)) void check_failed(const char *condition, const char *file, int line);
 

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A job: one record of a jobs topic on its way to one terminal record. Its source position is its identity. Everything it holds
+ * lives in its arena and dies with it. A job runs as a table of steps (core/step.c); completions only store and wake. */
+#ifndef CORE_JOB_H
+#define CORE_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/text.h"
+#include "core/outcome.h"
+#include "core/retry.h"
+#include "loop.h"
+#include "seam/broker.h"
+#include "seam/http.h"
+#include "seam/journal.h"
+#include "seam/limiter.h"
+#include "seam/merge.h"
+#include "seam/provider.h"
+
+struct arena;
+struct call;
+struct job;
+struct model;
+struct registry;
+struct rng;
+
+enum { JOB_MAGIC = 0x4a4f4231, CALL_MAGIC = 0x43414c31, JOB_MODELS_MAX = 64 };
+
+/* What a worker gives its jobs. Owned by the worker. */
+struct env {
+    struct loop *loop;
+    struct rng *rng;
+    const struct registry *registry;
+    struct http *http;
+    struct limiter *limiter;
+    struct journal *journal;       /* NULL: journal.enabled is false */
+    struct broker *broker;
+    struct retry_conf retry;
+    int64_t deadline_us;           /* jobs.deadline */
+    size_t max_bytes;              /* jobs.max_bytes */
+    int max_deliveries;            /* crash-loop guard: more claims without progress than this is a dead letter */
+    const char *group;
+    const char *worker_id;         /* in the records */
+    const char *build;             /* commit */
+    /* Called once when the job has nothing left to do: it is published and may be freed, or was abandoned. */
+    void (*job_over)(struct job *j, void *arg);
+    /* Called when the job's records are ready (job->pub is filled): hand them to the broker. */
+    void (*job_publish)(struct job *j, void *arg);
+    void *arg;
+};
+
+/* The decoded body; all in the job's arena (slices of the copied record where they can be). */
+struct job_spec {
+    const char *job_id;            /* never NULL once decoded */
+    int64_t run;
+    struct text prompt;
+    struct text models[JOB_MODELS_MAX]; /* as asked; n_models == 0: jobs.default_models */
+    int n_models;
+    const struct merge_ops *merge; /* never NULL once decoded */
+    const struct request_param *params; /* params[n_params] */
+    int n_params;
+    int64_t max_output_tokens;     /* from params, -1: the model's */
+    int64_t deadline_ms;           /* -1: not named */
+    int quorum;                    /* -1: default */
+    struct text batch_id;          /* TEXT_NONE: none */
+    struct text custom_id;
+    struct text labels;            /* raw JSON object, TEXT_NONE: none */
+    struct text metadata;          /* raw JSON, TEXT_NONE: none */
+};
+
+/* Why a record is no job: CONTRACTS 7 dead-letter codes. */
+struct job_error {
+    const char *code;              /* "invalid_job"...; NULL: no error */
+    const char *stage;             /* "decode" */
+    char pointer[256];             /* JSON Pointer, or a byte offset for syntax errors */
+    char message[256];             /* what is wrong and what to do */
+};
+
+/* Decodes and checks the record's value (core/decode.c). `j` has source, headers and arena set; fills j->spec.
+ * 0, or -EINVAL with *err filled. Known keys: job_id, run, schema_version, prompt, models, merge, params, deadline_ms, quorum, batch_id,
+ * custom_id, labels, metadata. */
+int job_decode(struct job *j, struct job_error *err);
+
+/* One attempt that reached a transfer (or was recalled): becomes one call record. */
+struct attempt {
+    struct list link;              /* call->attempts, oldest first */
+    int number;                    /* 1.. */
+    struct outcome outcome;
+};
+
+/* One member of a stage: a model that was asked, through all its attempts. */
+struct call {
+    uint32_t magic;
+    struct job *job;
+    int member;                    /* place in the order asked */
+    struct text name;              /* as asked */
+    const struct model *model;     /* NULL: unknown_model */
+    const char *key;               /* "answer:0:0:0:0": stage, member, sample, round, ordinal */
+    enum { CALL_IDLE, CALL_ASKING, CALL_SENDING, CALL_BACKING_OFF, CALL_OVER } state;
+    int attempt;                   /* of the attempt under way, 1.. */
+    struct list attempts;
+    const struct outcome *outcome; /* final, set when OVER */
+    struct outcome unsent;         /* storage for a final outcome without an attempt */
+    struct wire wire;
+    bool is_built;
+    struct permit permit;
+    bool has_permit;
+    int64_t estimate_tokens;
+    struct transfer transfer;
+    struct timer backoff;
+    int64_t asked_us;              /* when the permit of this attempt was first asked for */
+    int64_t asked_ms;
+};
+
+enum job_step { STEP_CLAIM, STEP_DECODE, STEP_PLAN, STEP_STAGE, STEP_MERGE, STEP_ENCODE, STEP_PUBLISH, STEP_FINISH, STEP_MAX };
+
+enum job_status { JOB_OK, JOB_PARTIAL, JOB_FAILED };
+
+/* CONTRACTS 5 degraded_reasons, as bits. */
+enum degraded {
+    DEGRADED_MODEL_FAILED = 1 << 0,
+    DEGRADED_MODEL_SKIPPED = 1 << 1,
+    DEGRADED_STAGE_TIMEOUT = 1 << 2,
+    DEGRADED_QUORUM_REDUCED = 1 << 3,
+    DEGRADED_PARAM_DROPPED = 1 << 4,
+};
+
+struct job {
+    uint32_t magic;
+    struct list link;              /* the engine's list of the partition */
+    struct env *env;
+    struct arena *arena;
+    void *owner;                   /* the engine's partition; NULL once it is lost */
+
+    /* source */
+    struct position pos;
+    uint8_t digest[16];            /* of the value */
+    int64_t ts_ms;
+    const char *source_key;        /* NULL: none */
+    size_t source_key_len;
+    const char *value;             /* NULL: none */
+    size_t value_len;
+    struct message_header *headers; /* headers[n_headers] */
+    int n_headers;
+
+    /* progress */
+    enum job_step step;
+    struct wake wake;
+    struct timer timer;            /* claim again; later the deadline */
+    struct claim claim;
+    bool is_claimed;
+    bool is_abandoned;             /* starts nothing new; only calls under way are waited for and journaled */
+    bool is_published;             /* handed to the broker */
+    struct job_spec spec;
+    struct job_error error;        /* of a dead letter */
+
+    /* the one stage */
+    struct call *calls;            /* calls[n_calls], in the order asked */
+    int n_calls;
+    int n_over;
+    int quorum;
+    bool is_deadline_absolute;
+    int64_t deadline_us;           /* loop time; INT64_MAX until the first permit */
+    int64_t clock_started_us;      /* first permit; 0: not yet */
+    int64_t paused_at_start_us;    /* max over its pools of limiter->paused_us() at that moment */
+    bool is_timed_out;             /* the stage ended at its deadline */
+
+    /* result */
+    enum job_status status;
+    unsigned degraded;             /* enum degraded bits */
+    const char *error_code;        /* job codes of CONTRACTS 7; NULL */
+    const char *error_message;
+    struct merged merged;
+    int64_t read_ms;               /* wall clock at intake */
+    int64_t started_ms;            /* first permit granted (or first recalled answer); 0: never */
+    int64_t ended_ms;              /* fixed when the stage is left: all records of the job carry it */
+    struct publication pub;
+};
+
+/* Makes a job out of a record (copied once into its arena). It does nothing before job_start(). */
+struct job *job_new(struct env *env, const char *topic, int32_t partition, const struct message *m);
+/* Begins with STEP_CLAIM. env->job_publish and env->job_over follow from later turns. */
+void job_start(struct job *j);
+/* Runs steps until the job waits. Called by its wake only. */
+void job_wake(struct job *j);
+/* Its partition goes away or the process drains. A job that has not begun a call lets go of its claim and is over (job_over() in
+ * a later turn); one with calls under way goes on only to journal their answers and is then over. Idempotent. */
+void job_abandon(struct job *j);
+/* Has it sent a request, or recalled an answer? Then a drain waits for it. */
+bool job_has_begun(const struct job *j);
+/* The broker committed its records: forget the journal entry. The job may be freed after this. */
+void job_committed(struct job *j);
+/* Frees; stops whatever is still running. */
+void job_free(struct job *j);
+
+/* core/call.c, used by the steps. */
+void call_init(struct call *c, struct job *j, int member, struct text name, const struct model *model);
+/* Asks for the first permit; the call is over in a later turn at the earliest. */
+void call_start(struct call *c);
+/* Ends the call now with `fault` (cancelled, deadline_exceeded); whatever is under way is closed. No-op when over. */
+void call_end(struct call *c, enum fault fault, const char *detail);
+/* Takes up what the journal remembers of this call: replays attempts; may end it, or set where it goes on. */
+void call_recall(struct call *c, const struct recall *recalls, int n);
+bool call_is_under_way(const struct call *c); /* a transfer is running */
+
+/* core/plan.c: the calls of the job out of models + merge. -ENOENT: no name resolved (unknown_model). */
+int job_plan(struct job *j);
+/* core/decide.c: the decision's bytes, and replaying them. */
+struct text job_decision_encode(struct job *j);
+int job_decision_replay(struct job *j, struct text bytes);
+
+/* core/record*.c: fills j->pub. Sizes are held under env->broker's limit() by cutting texts (answer_truncated). */
+void job_encode_result(struct job *j);
+void job_encode_dead_letter(struct job *j);
+
+#endif
