@@ -33,6 +33,8 @@ struct env {
     struct loop *loop;
     struct rng *rng;
     const struct registry *registry;
+    const struct merge_ops *const *merges; /* merges[n_merges]: the strategies a job may name */
+    int n_merges;
     struct http *http;
     struct limiter *limiter;
     struct journal *journal;       /* NULL: journal.enabled is false */
@@ -110,11 +112,11 @@ struct call {
     int64_t estimate_tokens;
     struct transfer transfer;
     struct timer backoff;
-    int64_t asked_us;              /* when the permit of this attempt was first asked for */
-    int64_t asked_ms;
+    int64_t asked_us;              /* loop time when the permit of this attempt was first asked for */
+    int64_t paused_base_us;        /* limiter->paused_us() of its pool when the job's clock started */
 };
 
-enum job_step { STEP_CLAIM, STEP_DECODE, STEP_PLAN, STEP_STAGE, STEP_MERGE, STEP_ENCODE, STEP_PUBLISH, STEP_FINISH, STEP_MAX };
+enum job_step { STEP_CLAIM, STEP_DECODE, STEP_PLAN, STEP_STAGE, STEP_MERGE, STEP_ENCODE, STEP_PUBLISH, STEP_MAX };
 
 enum job_status { JOB_OK, JOB_PARTIAL, JOB_FAILED };
 
@@ -153,6 +155,9 @@ struct job {
     bool is_claimed;
     bool is_abandoned;             /* starts nothing new; only calls under way are waited for and journaled */
     bool is_published;             /* handed to the broker */
+    bool is_over;                  /* env->job_over() was called */
+    bool is_stage_started;
+    bool is_decided;               /* the stage's outcome was replayed from the journal */
     struct job_spec spec;
     struct job_error error;        /* of a dead letter */
 
@@ -164,7 +169,6 @@ struct job {
     bool is_deadline_absolute;
     int64_t deadline_us;           /* loop time; INT64_MAX until the first permit */
     int64_t clock_started_us;      /* first permit; 0: not yet */
-    int64_t paused_at_start_us;    /* max over its pools of limiter->paused_us() at that moment */
     bool is_timed_out;             /* the stage ended at its deadline */
 
     /* result */
@@ -204,12 +208,27 @@ void call_end(struct call *c, enum fault fault, const char *detail);
 /* Takes up what the journal remembers of this call: replays attempts; may end it, or set where it goes on. */
 void call_recall(struct call *c, const struct recall *recalls, int n);
 bool call_is_under_way(const struct call *c); /* a transfer is running */
+/* Stops waiting for permits and back-offs; a running transfer goes on and is journaled when it ends. */
+void call_abandon(struct call *c);
+/* Ends a call that makes no attempt: unknown model, a decided failure. */
+void call_end_unsent(struct call *c, enum fault fault, const char *detail, const char *why);
 
-/* core/plan.c: the calls of the job out of models + merge. -ENOENT: no name resolved (unknown_model). */
-int job_plan(struct job *j);
-/* core/decide.c: the decision's bytes, and replaying them. */
-struct text job_decision_encode(struct job *j);
-int job_decision_replay(struct job *j, struct text bytes);
+/* core/step.c, used by the calls. */
+void job_call_over(struct job *j);        /* a call of the job has just ended */
+void job_first_permit(struct job *j);     /* starts the job's clock once */
+int64_t job_time_left_us(struct job *j);  /* to the deadline as it stands now; INT64_MAX: none yet */
+
+/* core/plan.c: the calls of the job out of models + merge; names that resolve to no model become calls that fail. */
+void job_plan(struct job *j);
+/* The same for the names of a decision (the plan the job began with). names[n] in the job's arena. */
+void job_plan_named(struct job *j, const struct text *names, int n);
+/* The stage as its merge sees it; the arrays live in the job's arena. */
+struct stage_view job_stage_view(struct job *j);
+/* core/decide.c: notes in the journal that the stage was left, and with what. */
+void job_decide(struct job *j);
+/* Leaves the stage exactly as the journaled decision says: every call is over. -EINVAL: it cannot be used (an answer it rests on is
+ * missing, another version wrote it); nothing was changed. */
+int job_decision_replay(struct job *j);
 
 /* core/record*.c: fills j->pub. Sizes are held under env->broker's limit() by cutting texts (answer_truncated). */
 void job_encode_result(struct job *j);

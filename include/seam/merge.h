@@ -33,7 +33,7 @@ struct merge_ops {
     void (*merge)(const struct stage_view *v, struct arena *a, struct merged *out);
 };
 
-/* The merge of this name, or NULL (app/wire.c fills the table). */
+/* All strategies of src/merge, for app/wire.c; core gets them through its env. */
 const struct merge_ops *const *merge_all(int *out_n);
 
 #endif

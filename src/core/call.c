@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One member of a stage through all its attempts: permit -> transfer -> outcome -> again or over. Never decides what a
+ * fault means (retry.c does) and never touches a socket. Loop thread. */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "base/rng.h"
+#include "core/attempt.h"
+#include "core/job.h"
+#include "core/registry.h"
+#include "core/request.h"
+
+enum { JOURNAL_POLL_US = 200000 };
+
+static void ask(struct call *c);
+
+void call_init(struct call *c, struct job *j, int member, struct text name, const struct model *model)
+{
+    memset(c, 0, sizeof(*c));
+    c->magic = CALL_MAGIC;
+    c->job = j;
+    c->member = member;
+    c->name = name;
+    c->model = model;
+    /* stage:member:sample:round:ordinal; the last three come with plans of several stages */
+    c->key = arena_printf(j->arena, "answer:%d:0:0:0", member);
+    c->attempt = 1;
+    list_init(&c->attempts);
+    list_init(&c->permit.link);
+    timer_init(&c->backoff, NULL, c);
+}
+
+static void over(struct call *c, const struct outcome *o)
+{
+    CHECK(c->state != CALL_OVER);
+    c->state = CALL_OVER;
+    c->outcome = o;
+    c->job->n_over++;
+    job_call_over(c->job);
+}
+
+void call_end_unsent(struct call *c, enum fault fault, const char *detail, const char *why)
+{
+    outcome_init(&c->unsent);
+    outcome_fail(&c->unsent, fault, detail, "%s", why);
+    c->unsent.started_ms = c->unsent.ended_ms = loop_wall_ms(c->job->env->loop);
+    over(c, &c->unsent);
+}
+
+static void on_backoff(void *arg)
+{
+    struct call *c = arg;
+
+    CHECK(c->magic == CALL_MAGIC && c->state == CALL_BACKING_OFF);
+    c->state = CALL_IDLE;
+    ask(c);
+}
+
+static void back_off(struct call *c, int64_t delay_us)
+{
+    struct loop *loop = c->job->env->loop;
+
+    c->state = CALL_BACKING_OFF;
+    timer_init(&c->backoff, on_backoff, c);
+    timer_start(loop, &c->backoff, loop_now_us(loop) + delay_us);
+}
+
+static void judge(struct call *c, const struct outcome *o)
+{
+    struct env *env = c->job->env;
+    int64_t left = job_time_left_us(c->job);
+    struct retry_verdict v;
+
+    /* The job's relative clock stands still while its pool is paused, so a pause never makes it late. */
+    if (c->model->pool >= 0 && !c->job->is_deadline_absolute && o->fault == FAULT_RATE_LIMITED)
+        left = INT64_MAX;
+    v = retry_judge(&env->retry, o, c->attempt, left, env->rng);
+    if (v.pause_us > 0 && c->model->pool >= 0)
+        env->limiter->ops->pause(env->limiter, c->model->pool, v.pause_us);
+    if (!v.is_again) {
+        over(c, o);
+        return;
+    }
+    metric_add(METRIC_RETRIES, 1);
+    c->attempt++;
+    c->asked_us = 0;
+    back_off(c, v.delay_us);
+}
+
+static void settle(struct call *c, int64_t used_tokens, bool was_sent)
+{
+    struct limiter *l = c->job->env->limiter;
+
+    if (!c->has_permit)
+        return;
+    c->has_permit = false;
+    l->ops->settle(l, &c->permit, used_tokens, was_sent);
+}
+
+static void note(struct call *c, struct attempt *a)
+{
+    list_add_tail(&c->attempts, &a->link);
+    attempt_journal(c, a);
+    attempt_count(&a->outcome);
+}
+
+static void on_transfer(struct transfer *t, void *arg)
+{
+    struct call *c = arg;
+    struct attempt *a;
+    int64_t used = -1;
+
+    CHECK(c->magic == CALL_MAGIC && c->state == CALL_SENDING);
+    metric_add(METRIC_CALLS_IN_FLIGHT, -1);
+    c->state = CALL_IDLE;
+    if (t->end == TRANSFER_GRANT_STALE) {
+        transfer_release(t);
+        metric_add(METRIC_GRANTS_BURNED, 1);
+        settle(c, -1, false);
+        ask(c);
+        return;
+    }
+    a = attempt_of_transfer(c, t);
+    transfer_release(t);
+    if (a->outcome.usage.input_tokens >= 0 && a->outcome.usage.output_tokens >= 0)
+        used = a->outcome.usage.input_tokens + a->outcome.usage.output_tokens;
+    settle(c, used, t->was_sent);
+    note(c, a);
+    if (c->job->is_abandoned)
+        job_call_over(c->job); /* journaled; another owner goes on from here */
+    else if (a->outcome.fault == FAULT_NONE)
+        over(c, &a->outcome);
+    else
+        judge(c, &a->outcome);
+}
+
+static void send_request(struct call *c)
+{
+    struct env *env = c->job->env;
+    const struct model *m = c->model;
+
+    memset(&c->transfer, 0, sizeof(c->transfer));
+    c->transfer = (struct transfer){
+        .url = c->wire.url,
+        .headers = c->wire.headers,
+        .n_headers = c->wire.n_headers,
+        .body = c->wire.body,
+        .ca_file = m->provider->ca_file,
+        .connect_us = m->limits.connect_us,
+        .first_byte_us = m->limits.first_byte_us,
+        .idle_us = m->limits.idle_us,
+        .total_us = m->limits.total_us,
+        .deadline_us = c->job->is_deadline_absolute ? c->job->deadline_us : 0,
+        .send_before_us = c->permit.send_before_us,
+        .max_body_bytes = m->max_answer_bytes,
+        .done = on_transfer,
+        .arg = c,
+    };
+    c->state = CALL_SENDING;
+    metric_add(METRIC_CALLS_STARTED, 1);
+    metric_add(METRIC_CALLS_IN_FLIGHT, 1);
+    env->http->ops->start(env->http, &c->transfer);
+}
+
+static bool is_journal_away(const struct env *env)
+{
+    return env->journal != NULL && env->journal->is_down;
+}
+
+static void on_permit(struct permit *p, void *arg)
+{
+    struct call *c = arg;
+
+    CHECK(c->magic == CALL_MAGIC && c->state == CALL_ASKING);
+    c->state = CALL_IDLE;
+    if (p->is_over_pool) {
+        call_end_unsent(c, FAULT_OVER_POOL, "largest_call", "the call is larger than the pool's largest_call");
+        return;
+    }
+    c->has_permit = true;
+    if (is_journal_away(c->job->env)) { /* nothing new is paid that could not be remembered */
+        settle(c, -1, false);
+        back_off(c, JOURNAL_POLL_US);
+        return;
+    }
+    job_first_permit(c->job);
+    send_request(c);
+}
+
+static void ask(struct call *c)
+{
+    struct env *env = c->job->env;
+
+    if (c->job->is_abandoned) {
+        job_call_over(c->job);
+        return;
+    }
+    if (is_journal_away(env)) {
+        back_off(c, JOURNAL_POLL_US);
+        return;
+    }
+    if (!c->is_built && call_build_request(c) < 0)
+        return; /* over */
+    if (c->asked_us == 0)
+        c->asked_us = loop_now_us(env->loop);
+    c->permit = (struct permit){
+        .pool = c->model->pool,
+        .tokens = c->estimate_tokens,
+        .is_retry = c->attempt > 1,
+        .done = on_permit,
+        .arg = c,
+    };
+    c->state = CALL_ASKING;
+    env->limiter->ops->request(env->limiter, &c->permit);
+}
+
+void call_start(struct call *c)
+{
+    if (c->state == CALL_OVER)
+        return;
+    CHECK(c->state == CALL_IDLE);
+    if (c->model == NULL)
+        call_end_unsent(c, FAULT_UNKNOWN_MODEL, NULL, "no model of this name is configured");
+    else
+        ask(c);
+}
+
+bool call_is_under_way(const struct call *c)
+{
+    return c->state == CALL_SENDING;
+}
+
+/* Closes the socket; the provider may have served the request all the same, so the reservation stays. */
+static void end_sending(struct call *c, enum fault fault, const char *detail)
+{
+    struct env *env = c->job->env;
+    struct attempt *a;
+
+    env->http->ops->cancel(env->http, &c->transfer);
+    metric_add(METRIC_CALLS_IN_FLIGHT, -1);
+    c->state = CALL_IDLE;
+    settle(c, -1, c->transfer.was_sent);
+    if (!c->transfer.was_sent) {
+        transfer_release(&c->transfer);
+        call_end_unsent(c, fault, detail, "ended before the request was written");
+        return;
+    }
+    a = attempt_of_end(c, &c->transfer, fault, detail);
+    transfer_release(&c->transfer);
+    note(c, a);
+    over(c, &a->outcome);
+}
+
+/* Why a call that still waited for a permit did not get it in time. */
+static enum fault fault_of_waiting(const struct call *c, enum fault fault, const char **detail)
+{
+    if (fault != FAULT_DEADLINE_EXCEEDED)
+        return fault;
+    if (c->permit.throttle == THROTTLE_NONE) {
+        *detail = "limiter_away";
+        return FAULT_LIMITER_UNAVAILABLE;
+    }
+    *detail = "limiter";
+    return FAULT_RATE_LIMITED;
+}
+
+void call_end(struct call *c, enum fault fault, const char *detail)
+{
+    struct env *env = c->job->env;
+
+    switch (c->state) {
+    case CALL_OVER:
+        return;
+    case CALL_SENDING:
+        end_sending(c, fault, detail);
+        return;
+    case CALL_ASKING:
+        env->limiter->ops->cancel(env->limiter, &c->permit);
+        fault = fault_of_waiting(c, fault, &detail);
+        break;
+    case CALL_BACKING_OFF:
+        timer_stop(env->loop, &c->backoff);
+        break;
+    case CALL_IDLE:
+        break;
+    }
+    c->state = CALL_IDLE;
+    /* what the last attempt met says more than "no time left" */
+    if (fault != FAULT_CANCELLED && !list_is_empty(&c->attempts))
+        over(c, &LIST_ENTRY(c->attempts.prev, struct attempt, link)->outcome);
+    else
+        call_end_unsent(c, fault, detail, "ended while waiting");
+}
+
+void call_abandon(struct call *c)
+{
+    struct env *env = c->job->env;
+
+    if (c->state == CALL_ASKING)
+        env->limiter->ops->cancel(env->limiter, &c->permit);
+    else if (c->state == CALL_BACKING_OFF)
+        timer_stop(env->loop, &c->backoff);
+    else
+        return;
+    c->state = CALL_IDLE;
+}
+
+void call_recall(struct call *c, const struct recall *recalls, int n)
+{
+    struct attempt *last;
+
+    if (c->model == NULL || attempt_recall(c, recalls, n) == 0)
+        return;
+    last = LIST_ENTRY(c->attempts.prev, struct attempt, link);
+    if (c->job->started_ms == 0 || last->outcome.started_ms < c->job->started_ms)
+        c->job->started_ms = last->outcome.started_ms;
+    c->attempt = last->number;
+    if (last->outcome.fault == FAULT_NONE) {
+        metric_add(METRIC_CALLS_RECALLED, 1);
+        over(c, &last->outcome);
+        return;
+    }
+    judge(c, &last->outcome);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looks models up by every name a job may use, and prices what they reported. Pure; any thread. */
+#include "core/registry.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+static bool is_alias(const struct model *m, struct text name)
+{
+    for (size_t i = 0; i < m->n_aliases; i++)
+        if (text_is(name, m->aliases[i]))
+            return true;
+    return false;
+}
+
+/* `provider/vendor-id`; the vendor's id may hold slashes itself. */
+static bool is_qualified(const struct model *m, struct text name)
+{
+    size_t n = strlen(m->provider->id);
+
+    return !name.is_escaped && name.len > n && memcmp(name.p, m->provider->id, n) == 0 && name.p[n] == '/' &&
+           text_is(text_slice(name.p + n + 1, name.len - n - 1), m->vendor_model);
+}
+
+static bool is_id(const struct model *m, struct text name)
+{
+    return text_is(name, m->id);
+}
+
+static bool is_vendor_name(const struct model *m, struct text name)
+{
+    return text_is(name, m->vendor_model);
+}
+
+const struct model *registry_find(const struct registry *r, struct text name)
+{
+    static bool (*const tests[])(const struct model *, struct text) = {is_id, is_alias, is_qualified, is_vendor_name};
+
+    for (size_t t = 0; t < sizeof(tests) / sizeof(tests[0]); t++)
+        for (size_t i = 0; i < r->n_models; i++)
+            if (tests[t](&r->models[i], name))
+                return &r->models[i];
+    return NULL;
+}
+
+int64_t price_cost_nusd(const struct price *p, const struct usage *u)
+{
+    int64_t cached = u->cached_input_tokens > 0 ? u->cached_input_tokens : 0;
+    int64_t cached_price = p->cached_input >= 0 ? p->cached_input : p->input;
+    __int128 sum;
+
+    if (p->input < 0 || p->output < 0 || u->input_tokens < 0 || u->output_tokens < 0)
+        return -1;
+    if (cached > u->input_tokens)
+        cached = u->input_tokens;
+    sum = (__int128)(u->input_tokens - cached) * p->input + (__int128)cached * cached_price +
+          (__int128)u->output_tokens * p->output;
+    return (int64_t)((sum + 500000) / 1000000);
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A job as a table of steps. Each step returns AGAIN (go on with the next) or WAIT (something will wake the job).
+ * Completions only store their result and wake, so nothing re-enters. Loop thread. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "core/job.h"
+#include "core/registry.h"
+
+enum step_next { AGAIN, WAIT };
+
+enum {
+    CLAIM_AGAIN_US = 1000000, /* a live owner has the record: ask again after this */
+    DEADLINE_STEP_US = 20000, /* while its pools are paused the deadline moves on; look again no sooner than this */
+};
+
+/* --- the clock
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* The longest pause any of its pools had since the clock started: for that time it stood still. */
+static int64_t paused_us(const struct job *j)
+{
+    struct limiter *l = j->env->limiter;
+    int64_t longest = 0;
+
+    for (int i = 0; i < j->n_calls; i++) {
+        const struct call *c = &j->calls[i];
+        int64_t us;
+
+        if (c->model == NULL || c->model->pool < 0)
+            continue;
+        us = l->ops->paused_us(l, c->model->pool) - c->paused_base_us;
+        if (us > longest)
+            longest = us;
+    }
+    return longest;
+}
+
+int64_t job_time_left_us(struct job *j)
+{
+    if (j->deadline_us == INT64_MAX)
+        return INT64_MAX;
+    return j->deadline_us + (j->is_deadline_absolute ? 0 : paused_us(j)) - loop_now_us(j->env->loop);
+}
+
+static void on_deadline(void *arg)
+{
+    struct job *j = arg;
+    int64_t left = job_time_left_us(j);
+    int64_t now = loop_now_us(j->env->loop);
+
+    if (left > 0) {
+        timer_start(j->env->loop, &j->timer, now + (left > DEADLINE_STEP_US ? left : DEADLINE_STEP_US));
+        return;
+    }
+    j->is_timed_out = true;
+    loop_wake(j->env->loop, &j->wake);
+}
+
+static void start_deadline(struct job *j)
+{
+    timer_init(&j->timer, on_deadline, j);
+    timer_start(j->env->loop, &j->timer, j->deadline_us);
+}
+
+void job_first_permit(struct job *j)
+{
+    struct limiter *l = j->env->limiter;
+
+    if (j->clock_started_us != 0)
+        return;
+    j->clock_started_us = loop_now_us(j->env->loop);
+    if (j->started_ms == 0)
+        j->started_ms = loop_wall_ms(j->env->loop);
+    if (j->is_deadline_absolute)
+        return;
+    for (int i = 0; i < j->n_calls; i++)
+        if (j->calls[i].model != NULL && j->calls[i].model->pool >= 0)
+            j->calls[i].paused_base_us = l->ops->paused_us(l, j->calls[i].model->pool);
+    j->deadline_us = j->clock_started_us + j->env->deadline_us;
+    start_deadline(j);
+}
+
+/* --- the steps
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static void on_claim(struct claim *c, void *arg)
+{
+    struct job *j = arg;
+
+    c->done = NULL;
+    j->is_claimed = c->result == CLAIM_OURS;
+    loop_wake(j->env->loop, &j->wake);
+}
+
+static void on_claim_again(void *arg)
+{
+    struct job *j = arg;
+
+    loop_wake(j->env->loop, &j->wake);
+}
+
+static void dead_letter(struct job *j, const char *code, const char *stage, const char *message)
+{
+    j->error.code = code;
+    j->error.stage = stage;
+    snprintf(j->error.message, sizeof(j->error.message), "%s", message);
+}
+
+static void ask_claim(struct job *j)
+{
+    struct journal *journal = j->env->journal;
+
+    memset(&j->claim, 0, sizeof(j->claim));
+    list_init(&j->claim.link);
+    j->claim.pos = j->pos;
+    memcpy(j->claim.digest, j->digest, sizeof(j->claim.digest));
+    j->claim.arena = j->arena;
+    j->claim.done = on_claim;
+    j->claim.arg = j;
+    journal->ops->claim(journal, &j->claim);
+}
+
+static enum step_next step_claim(struct job *j)
+{
+    struct loop *loop = j->env->loop;
+
+    if (j->env->journal == NULL) {
+        j->claim.deliveries = 1;
+    } else if (!j->is_claimed) {
+        if (j->claim.done != NULL || timer_is_running(&j->timer))
+            return WAIT;
+        if (j->claim.arena != NULL && j->claim.result == CLAIM_OWNER_ALIVE) {
+            j->claim.arena = NULL; /* asks anew after the wait */
+            timer_init(&j->timer, on_claim_again, j);
+            timer_start(loop, &j->timer, loop_now_us(loop) + CLAIM_AGAIN_US);
+            return WAIT;
+        }
+        ask_claim(j);
+        return WAIT;
+    }
+    j->step = STEP_DECODE;
+    return AGAIN;
+}
+
+static enum step_next step_decode(struct job *j)
+{
+    if (j->claim.deliveries > j->env->max_deliveries)
+        dead_letter(j, "crash_loop", "decode",
+                    "the record was taken up too often without any progress: it may crash the workers");
+    else if (job_decode(j, &j->error) == 0)
+        j->error.code = NULL;
+    j->step = j->error.code != NULL ? STEP_ENCODE : STEP_PLAN;
+    return AGAIN;
+}
+
+static enum step_next step_plan(struct job *j)
+{
+    job_plan(j);
+    j->step = STEP_STAGE;
+    return AGAIN;
+}
+
+static void set_absolute_deadline(struct job *j)
+{
+    struct loop *loop = j->env->loop;
+    int64_t at_ms = (j->ts_ms >= 0 ? j->ts_ms : j->read_ms) + j->spec.deadline_ms;
+
+    if (j->spec.deadline_ms < 0)
+        return;
+    j->is_deadline_absolute = true;
+    j->deadline_us = loop_now_us(loop) + (at_ms - loop_wall_ms(loop)) * 1000;
+    if (j->deadline_us <= loop_now_us(loop))
+        j->is_timed_out = true;
+    else
+        start_deadline(j);
+}
+
+static void start_stage(struct job *j)
+{
+    j->is_stage_started = true;
+    if (j->claim.decision.p != NULL && job_decision_replay(j) == 0)
+        return;
+    set_absolute_deadline(j);
+    for (int i = 0; i < j->n_calls; i++)
+        call_recall(&j->calls[i], j->claim.recalls, j->claim.n_recalls);
+    for (int i = 0; i < j->n_calls && !j->is_timed_out; i++)
+        if (j->calls[i].state == CALL_IDLE)
+            call_start(&j->calls[i]);
+}
+
+void job_call_over(struct job *j)
+{
+    loop_wake(j->env->loop, &j->wake);
+}
+
+/* What the stage came to: status, degraded reasons, error. */
+static void conclude(struct job *j, bool is_satisfied)
+{
+    int good = 0, unknown = 0, failed = 0;
+
+    for (int i = 0; i < j->n_calls; i++) {
+        const struct outcome *o = j->calls[i].outcome;
+
+        good += outcome_is_ok(o);
+        unknown += o->fault == FAULT_UNKNOWN_MODEL;
+        failed += !outcome_is_ok(o) && o->fault != FAULT_UNKNOWN_MODEL && o->fault != FAULT_CANCELLED;
+    }
+    if (failed > 0 && !is_satisfied)
+        j->degraded |= DEGRADED_MODEL_FAILED;
+    if (unknown > 0)
+        j->degraded |= DEGRADED_MODEL_SKIPPED;
+    if (j->is_timed_out && good < j->n_calls && !is_satisfied)
+        j->degraded |= DEGRADED_STAGE_TIMEOUT;
+    if (good >= j->quorum && good > 0) {
+        j->status = j->degraded != 0 ? JOB_PARTIAL : JOB_OK;
+        return;
+    }
+    j->status = JOB_FAILED;
+    if (unknown == j->n_calls) {
+        j->error_code = "unknown_model";
+        j->error_message = "none of the models is configured";
+    } else if (j->is_timed_out) {
+        j->error_code = "deadline_exceeded";
+        j->error_message = arena_printf(j->arena, "%d of %d models had answered at the deadline, %d needed", good,
+                                        j->n_calls, j->quorum);
+    } else {
+        j->error_code = "quorum_not_met";
+        j->error_message = arena_printf(j->arena, "%d of %d models answered, %d needed; answers[] has their errors",
+                                        good, j->n_calls, j->quorum);
+    }
+}
+
+static enum step_next step_stage(struct job *j)
+{
+    struct stage_view v;
+    bool is_satisfied;
+
+    if (!j->is_stage_started)
+        start_stage(j);
+    v = job_stage_view(j);
+    is_satisfied = j->spec.merge->enough != NULL && j->spec.merge->enough(&v);
+    if (j->n_over < j->n_calls && !is_satisfied && !j->is_timed_out)
+        return WAIT;
+    timer_stop(j->env->loop, &j->timer);
+    for (int i = 0; i < j->n_calls; i++)
+        call_end(&j->calls[i], is_satisfied ? FAULT_CANCELLED : FAULT_DEADLINE_EXCEEDED,
+                 is_satisfied ? "not_needed" : "job_deadline");
+    if (!j->is_decided)
+        j->ended_ms = loop_wall_ms(j->env->loop);
+    job_decide(j);
+    conclude(j, is_satisfied);
+    j->step = STEP_MERGE;
+    return AGAIN;
+}
+
+static enum step_next step_merge(struct job *j)
+{
+    if (j->status != JOB_FAILED) {
+        struct stage_view v = job_stage_view(j);
+
+        j->spec.merge->merge(&v, j->arena, &j->merged);
+    }
+    j->step = STEP_ENCODE;
+    return AGAIN;
+}
+
+static enum step_next step_encode(struct job *j)
+{
+    static const enum metric by_status[] = {
+        [JOB_OK] = METRIC_JOBS_OK, [JOB_PARTIAL] = METRIC_JOBS_PARTIAL, [JOB_FAILED] = METRIC_JOBS_FAILED};
+
+    if (j->ended_ms == 0)
+        j->ended_ms = loop_wall_ms(j->env->loop);
+    if (j->error.code != NULL) {
+        metric_add(METRIC_DEAD_LETTERS, 1);
+        job_encode_dead_letter(j);
+    } else {
+        metric_add(by_status[j->status], 1);
+        job_encode_result(j);
+    }
+    j->step = STEP_PUBLISH;
+    return AGAIN;
+}
+
+static enum step_next step_publish(struct job *j)
+{
+    if (!j->is_published) {
+        j->is_published = true;
+        j->env->job_publish(j, j->env->arg);
+    }
+    return WAIT; /* the broker's published() or dropped() ends it */
+}
+
+static enum step_next (*const steps[STEP_MAX])(struct job *) = {
+    [STEP_CLAIM] = step_claim, [STEP_DECODE] = step_decode, [STEP_PLAN] = step_plan,       [STEP_STAGE] = step_stage,
+    [STEP_MERGE] = step_merge, [STEP_ENCODE] = step_encode, [STEP_PUBLISH] = step_publish,
+};
+
+/* An abandoned job waits for the calls under way, lets go of its claim and is over. */
+static void leave(struct job *j)
+{
+    struct journal *journal = j->env->journal;
+
+    for (int i = 0; i < j->n_calls; i++)
+        if (call_is_under_way(&j->calls[i]))
+            return;
+    if (journal != NULL && j->is_claimed)
+        journal->ops->release(journal, &j->pos);
+    else if (journal != NULL && j->claim.done != NULL)
+        journal->ops->cancel(journal, &j->claim);
+    j->claim.done = NULL;
+    j->is_over = true;
+    j->env->job_over(j, j->env->arg);
+}
+
+void job_wake(struct job *j)
+{
+    CHECK(j->magic == JOB_MAGIC);
+    if (j->is_over)
+        return;
+    if (j->is_abandoned && !j->is_published) {
+        leave(j);
+        return;
+    }
+    while (steps[j->step](j) == AGAIN)
+        ;
+}
