@@ -11,24 +11,14 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "base/utf8.h"
+#include "base/scan_tokens.h"
 
 enum { NUMBER_BYTES_MAX = 512 }; /* longest number that scan_double() converts */
-
-static int fail_at(struct scan *s, const char *at, int error, const char *why)
-{
-    if (s->error == 0) {
-        s->error = error;
-        s->error_at = (size_t)(at - s->begin);
-        s->why = why;
-    }
-    return s->error;
-}
 
 int scan_fail(struct scan *s, int error, const char *why)
 {
     CHECK(error < 0);
-    return fail_at(s, s->p, error, why);
+    return scan_fail_at(s, s->p, error, why);
 }
 
 void scan_init(struct scan *s, const char *bytes, size_t len)
@@ -39,7 +29,7 @@ void scan_init(struct scan *s, const char *bytes, size_t len)
     }
     *s = (struct scan){.begin = bytes, .p = bytes, .end = bytes + len, .is_value_due = true};
     if (len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0)
-        fail_at(s, bytes, -EINVAL, "byte order mark"); /* RFC 8259 8.1 lets a parser refuse it */
+        scan_fail_at(s, bytes, -EINVAL, "byte order mark"); /* RFC 8259 8.1 lets a parser refuse it */
 }
 
 static void skip_space(struct scan *s)
@@ -84,7 +74,7 @@ enum scan_type scan_peek(struct scan *s)
     skip_space(s);
     type = type_at(s);
     if (type == SCAN_NOTHING)
-        fail_at(s, s->p, -EINVAL, s->p < s->end ? "expected a value" : "unexpected end");
+        scan_fail_at(s, s->p, -EINVAL, s->p < s->end ? "expected a value" : "unexpected end");
     return type;
 }
 
@@ -94,7 +84,7 @@ static int begin_value(struct scan *s, enum scan_type *out_type)
     if (s->error != 0)
         return s->error;
     if (!s->is_value_due)
-        return fail_at(s, s->p, -EINVAL, "no value here");
+        return scan_fail_at(s, s->p, -EINVAL, "no value here");
     *out_type = scan_peek(s);
     if (*out_type == SCAN_NOTHING)
         return s->error;
@@ -109,13 +99,13 @@ static int begin_value_of(struct scan *s, enum scan_type wanted, const char *why
 
     if (r < 0)
         return r;
-    return type == wanted ? 0 : fail_at(s, s->p, -ENOMSG, why);
+    return type == wanted ? 0 : scan_fail_at(s, s->p, -ENOMSG, why);
 }
 
 static int enter(struct scan *s, char bracket)
 {
     if (s->depth == SCAN_DEPTH_MAX)
-        return fail_at(s, s->p, -E2BIG, "nested too deeply");
+        return scan_fail_at(s, s->p, -E2BIG, "nested too deeply");
     s->nest[s->depth++] = (uint8_t)bracket;
     s->p++;
     s->is_first = true;
@@ -136,71 +126,6 @@ int scan_enter_array(struct scan *s)
     return r < 0 ? r : enter(s, '[');
 }
 
-/* The escape at p (a backslash): 0 with its length, or the error set. */
-static int check_escape(struct scan *s, const char *p, int *out_len, bool *needs_repair)
-{
-    int unit;
-    int low;
-
-    if (s->end - p < 2)
-        return fail_at(s, s->end, -EINVAL, "unexpected end in a string");
-    *out_len = 2;
-    if (p[1] != 'u')
-        return memchr("\"\\/bfnrt", p[1], 8) != NULL ? 0 : fail_at(s, p, -EINVAL, "unknown escape");
-    unit = s->end - p < 6 ? -1 : hex_four(p + 2);
-    if (unit < 0)
-        return fail_at(s, p, -EINVAL, "\\u needs four hexadecimal digits");
-    *out_len = 6;
-    if (unit == 0 || (unit >= 0xdc00 && unit <= 0xdfff)) {
-        *needs_repair = true;
-    } else if (unit >= 0xd800 && unit <= 0xdbff) {
-        low = s->end - p >= 12 && p[6] == '\\' && p[7] == 'u' ? hex_four(p + 8) : -1;
-        if (low >= 0xdc00 && low <= 0xdfff)
-            *out_len = 12;
-        else
-            *needs_repair = true;
-    }
-    return 0;
-}
-
-/* The string at s->p (an opening quote), passed over. */
-static int take_string(struct scan *s, struct text *out, bool *out_needs_repair)
-{
-    const char *begin = s->p + 1;
-    const char *p = begin;
-    bool is_escaped = false;
-    bool needs_repair = false;
-
-    for (;;) {
-        int len;
-
-        p = plain_run_end(p, s->end);
-        while (p < s->end && (unsigned char)*p >= 0x80) {
-            len = utf8_length(p, s->end);
-            if (len == 0)
-                return fail_at(s, p, -EILSEQ, "not UTF-8");
-            p += len;
-        }
-        if (p == s->end)
-            return fail_at(s, p, -EINVAL, "unexpected end in a string");
-        if (*p == '"')
-            break;
-        if ((unsigned char)*p < 0x20)
-            return fail_at(s, p, -EINVAL, "control character in a string");
-        len = 1; /* plain text behind a character */
-        if (*p == '\\') {
-            if (check_escape(s, p, &len, &needs_repair) < 0)
-                return s->error;
-            is_escaped = true;
-        }
-        p += len;
-    }
-    s->p = p + 1;
-    *out = (struct text){.p = begin, .len = (size_t)(p - begin), .is_escaped = is_escaped};
-    *out_needs_repair = needs_repair;
-    return 0;
-}
-
 /* Leaves the object or array at its closing bracket. */
 static void leave(struct scan *s)
 {
@@ -215,8 +140,8 @@ static bool next_member(struct scan *s, char open, char close, const char *why)
     if (s->error != 0)
         return false;
     if (s->is_value_due || s->depth == 0 || s->nest[s->depth - 1] != (uint8_t)open) {
-        fail_at(s, s->p, -EINVAL,
-                "value not taken, or not inside of this kind"); /* our own mistake, yet never a crash */
+        scan_fail_at(s, s->p, -EINVAL,
+                     "value not taken, or not inside of this kind"); /* our own mistake, yet never a crash */
         return false;
     }
     skip_space(s);
@@ -226,7 +151,7 @@ static bool next_member(struct scan *s, char open, char close, const char *why)
     }
     if (!s->is_first) {
         if (s->p == s->end || *s->p != ',') {
-            fail_at(s, s->p, -EINVAL, s->p < s->end ? why : "unexpected end");
+            scan_fail_at(s, s->p, -EINVAL, s->p < s->end ? why : "unexpected end");
             return false;
         }
         s->p++;
@@ -244,14 +169,14 @@ bool scan_next_key(struct scan *s, struct text *out_key)
     if (!next_member(s, '{', '}', "expected ',' or '}'"))
         return false;
     if (type_at(s) != SCAN_STRING) {
-        fail_at(s, s->p, -EINVAL, s->p < s->end ? "expected a key" : "unexpected end");
+        scan_fail_at(s, s->p, -EINVAL, s->p < s->end ? "expected a key" : "unexpected end");
         return false;
     }
-    if (take_string(s, &key, &needs_repair) < 0)
+    if (scan_take_string(s, &key, &needs_repair) < 0)
         return false;
     skip_space(s);
     if (s->p == s->end || *s->p != ':') {
-        fail_at(s, s->p, -EINVAL, s->p < s->end ? "expected ':'" : "unexpected end");
+        scan_fail_at(s, s->p, -EINVAL, s->p < s->end ? "expected ':'" : "unexpected end");
         return false;
     }
     s->p++;
@@ -275,7 +200,7 @@ int scan_string(struct scan *s, struct text *out, bool *out_needs_repair)
 
     if (r < 0)
         return r;
-    return take_string(s, out, out_needs_repair != NULL ? out_needs_repair : &needs_repair);
+    return scan_take_string(s, out, out_needs_repair != NULL ? out_needs_repair : &needs_repair);
 }
 
 struct text scan_repair(struct arena *a, struct text t)
@@ -293,23 +218,13 @@ struct text scan_repair(struct arena *a, struct text t)
         bool needs_repair = false;
         int len = 1;
 
-        if (check_escape(&s, p, &len, &needs_repair) < 0)
+        if (scan_check_escape(&s, p, &len, &needs_repair) < 0)
             len = 1; /* never out of scan_string() */
         if (needs_repair)
             memcpy(p, "\\ufffd", 6); /* as long as what it replaces */
         p += len;
     }
     return t;
-}
-
-static int take_literal(struct scan *s, const char *literal)
-{
-    size_t len = strlen(literal);
-
-    if ((size_t)(s->end - s->p) < len || memcmp(s->p, literal, len) != 0)
-        return fail_at(s, s->p, -EINVAL, "expected a value");
-    s->p += len;
-    return 0;
 }
 
 int scan_text(struct scan *s, struct arena *a, struct text *out)
@@ -330,44 +245,6 @@ int scan_text(struct scan *s, struct arena *a, struct text *out)
     return r;
 }
 
-static const char *digits_end(const char *p, const char *end)
-{
-    while (p < end && *p >= '0' && *p <= '9')
-        p++;
-    return p;
-}
-
-/* The number at s->p, passed over. */
-static int take_number(struct scan *s, bool *out_is_integer)
-{
-    const char *p = s->p + (*s->p == '-');
-    const char *digits = p;
-
-    *out_is_integer = true;
-    p = digits_end(p, s->end);
-    if (p == digits || (*digits == '0' && p > digits + 1))
-        return fail_at(s, digits, -EINVAL, p == digits ? "expected a digit" : "leading zero");
-    if (p < s->end && *p == '.') {
-        *out_is_integer = false;
-        digits = p + 1;
-        p = digits_end(digits, s->end);
-        if (p == digits)
-            return fail_at(s, p, -EINVAL, "expected a digit");
-    }
-    if (p < s->end && (*p == 'e' || *p == 'E')) {
-        *out_is_integer = false;
-        p++;
-        if (p < s->end && (*p == '+' || *p == '-'))
-            p++;
-        digits = p;
-        p = digits_end(digits, s->end);
-        if (p == digits)
-            return fail_at(s, p, -EINVAL, "expected a digit");
-    }
-    s->p = p;
-    return 0;
-}
-
 int scan_int(struct scan *s, int64_t *out)
 {
     int64_t value = 0;
@@ -378,16 +255,16 @@ int scan_int(struct scan *s, int64_t *out)
     if (r < 0)
         return r;
     begin = s->p;
-    r = take_number(s, &is_integer);
+    r = scan_take_number(s, &is_integer);
     if (r < 0)
         return r;
     if (!is_integer)
-        return fail_at(s, begin, -ENOMSG, "expected an integer");
+        return scan_fail_at(s, begin, -ENOMSG, "expected an integer");
     for (const char *p = begin + (*begin == '-'); p < s->p; p++) {
         int digit = *begin == '-' ? '0' - *p : *p - '0'; /* downwards: INT64_MIN has no positive twin */
 
         if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, digit, &value))
-            return fail_at(s, begin, -ENOMSG, "integer out of range");
+            return scan_fail_at(s, begin, -ENOMSG, "integer out of range");
     }
     *out = value;
     return 0;
@@ -405,17 +282,17 @@ int scan_double(struct scan *s, double *out)
     if (r < 0)
         return r;
     begin = s->p;
-    r = take_number(s, &is_integer);
+    r = scan_take_number(s, &is_integer);
     if (r < 0)
         return r;
     len = (size_t)(s->p - begin);
     if (len > NUMBER_BYTES_MAX)
-        return fail_at(s, begin, -ENOMSG, "number too long");
+        return scan_fail_at(s, begin, -ENOMSG, "number too long");
     memcpy(number, begin, len);
     number[len] = '\0';
     value = strtod(number, NULL); /* the program never leaves the C locale */
     if (isinf(value))
-        return fail_at(s, begin, -ENOMSG, "number out of range");
+        return scan_fail_at(s, begin, -ENOMSG, "number out of range");
     *out = value;
     return 0;
 }
@@ -428,8 +305,8 @@ int scan_bool(struct scan *s, bool *out)
     if (r < 0)
         return r;
     if (type != SCAN_TRUE && type != SCAN_FALSE)
-        return fail_at(s, s->p, -ENOMSG, "expected true or false");
-    r = take_literal(s, type == SCAN_TRUE ? "true" : "false");
+        return scan_fail_at(s, s->p, -ENOMSG, "expected true or false");
+    r = scan_take_literal(s, type == SCAN_TRUE ? "true" : "false");
     if (r == 0)
         *out = type == SCAN_TRUE;
     return r;
@@ -451,15 +328,15 @@ static int skip_one(struct scan *s)
     case SCAN_ARRAY:
         return enter(s, '[');
     case SCAN_STRING:
-        return take_string(s, &t, &ignored);
+        return scan_take_string(s, &t, &ignored);
     case SCAN_NUMBER:
-        return take_number(s, &ignored);
+        return scan_take_number(s, &ignored);
     case SCAN_TRUE:
-        return take_literal(s, "true");
+        return scan_take_literal(s, "true");
     case SCAN_FALSE:
-        return take_literal(s, "false");
+        return scan_take_literal(s, "false");
     default:
-        return take_literal(s, "null");
+        return scan_take_literal(s, "null");
     }
 }
 
@@ -492,8 +369,8 @@ int scan_end(struct scan *s)
         return s->error;
     skip_space(s);
     if (s->is_value_due || s->depth > 0)
-        return fail_at(s, s->p, -EINVAL, s->p < s->end ? "value not taken" : "unexpected end");
+        return scan_fail_at(s, s->p, -EINVAL, s->p < s->end ? "value not taken" : "unexpected end");
     if (s->p < s->end)
-        return fail_at(s, s->p, -EINVAL, "text after the value");
+        return scan_fail_at(s, s->p, -EINVAL, "text after the value");
     return 0;
 }
