@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker: one loop thread with its broker, limiter, journal, HTTP client and jobs. It shares nothing mutable with
+ * other workers. */
+#ifndef ENGINE_WORKER_H
+#define ENGINE_WORKER_H
+
+#include "core/job.h"
+
+struct worker;
+
+struct worker_conf {
+    int max_in_flight; /* jobs.max_in_flight */
+    int64_t grace_us;  /* shutdown.grace: how long a drain waits for jobs that have begun */
+};
+
+/* Called once when the worker has stopped: exit_code 0 after a drain, else the sysexits code with a reason already
+ * logged. */
+typedef void (*worker_stopped)(void *arg, int exit_code);
+
+/* Makes a worker. `env` (loop, rng, registry, adapters, settings) is copied, its callbacks are set here; all adapters
+ * must outlive the worker. thread  the loop's */
+struct worker *worker_new(const struct env *env, const struct worker_conf *conf, worker_stopped stopped, void *arg);
+/* Starts the broker. 0 or a negative errno. */
+int worker_start(struct worker *w);
+/* Stops intake, lets jobs that have begun finish up to the grace, commits, leaves, then calls stopped(). Idempotent. */
+void worker_drain(struct worker *w);
+/* Jobs held now. */
+int worker_jobs(const struct worker *w);
+/* Frees the worker and its jobs without a drain (what a crash leaves to others). */
+void worker_free(struct worker *w);
+
+#endif

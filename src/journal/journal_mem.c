@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory journal: the same rules as the Redis one (first DONE wins, a live owner is waited for, another digest
+ * starts anew) over hash tables. Loop thread. */
+#include "impl/journal_mem.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "loop.h"
+
+struct memory {
+    char *call_key;
+    int attempt;
+    bool is_done;
+    char *bytes;
+    size_t len;
+};
+
+struct entry {
+    char key[160];
+    uint8_t digest[16];
+    bool has_digest;
+    char owner[64];
+    int deliveries;
+    struct memory *memories;
+    int n_memories;
+    char *decision;
+    size_t decision_len;
+    UT_hash_handle hh;
+};
+
+struct alive {
+    char incarnation[64];
+    UT_hash_handle hh;
+};
+
+struct journal_store {
+    struct entry *entries;
+    struct alive *alive;
+};
+
+/* A write that waits for the store's return. */
+struct pending {
+    struct list link;
+    enum { WRITE_RECORD, WRITE_DECIDE, WRITE_FORGET, WRITE_RELEASE } what;
+    char key[160];
+    struct memory memory;
+};
+
+struct mem {
+    struct journal base;
+    struct loop *loop;
+    struct journal_store *store;
+    bool owns_store;
+    char incarnation[64];
+    int64_t took_us;
+    struct list claims; /* waiting, oldest first */
+    struct list pending;
+    struct timer timer;
+};
+
+static struct mem *mem_of(struct journal *j)
+{
+    return CONTAINER_OF(j, struct mem, base);
+}
+
+struct journal_store *journal_store_new(void)
+{
+    return mem_zero(sizeof(struct journal_store));
+}
+
+static void memory_done(struct memory *m)
+{
+    mem_free(m->call_key);
+    mem_free(m->bytes);
+}
+
+static void entry_clear(struct entry *e)
+{
+    for (int i = 0; i < e->n_memories; i++)
+        memory_done(&e->memories[i]);
+    mem_free(e->memories);
+    mem_free(e->decision);
+    e->memories = NULL;
+    e->n_memories = 0;
+    e->decision = NULL;
+    e->deliveries = 0;
+    e->owner[0] = '\0';
+}
+
+static void entry_free(struct journal_store *s, struct entry *e)
+{
+    HASH_DEL(s->entries, e);
+    entry_clear(e);
+    mem_free(e);
+}
+
+void journal_store_free(struct journal_store *s)
+{
+    struct entry *e, *next;
+    struct alive *a, *next_alive;
+
+    if (s == NULL)
+        return;
+    HASH_ITER(hh, s->entries, e, next)
+    entry_free(s, e);
+    HASH_ITER(hh, s->alive, a, next_alive)
+    {
+        HASH_DEL(s->alive, a);
+        mem_free(a);
+    }
+    mem_free(s);
+}
+
+int journal_store_count(const struct journal_store *s)
+{
+    return (int)HASH_COUNT(s->entries);
+}
+
+void journal_store_kill(struct journal_store *s, const char *incarnation)
+{
+    struct alive *a;
+
+    HASH_FIND_STR(s->alive, incarnation, a);
+    if (a == NULL)
+        return;
+    HASH_DEL(s->alive, a);
+    mem_free(a);
+}
+
+static void key_of(const struct position *pos, char out[160])
+{
+    snprintf(out, 160, "%.120s/%d/%lld", pos->topic, pos->partition, (long long)pos->offset);
+}
+
+static struct entry *entry_get(struct journal_store *s, const char *key)
+{
+    struct entry *e;
+
+    HASH_FIND_STR(s->entries, key, e);
+    return e;
+}
+
+static struct entry *entry_make(struct journal_store *s, const char *key)
+{
+    struct entry *e = entry_get(s, key);
+
+    if (e != NULL)
+        return e;
+    e = mem_zero(sizeof(*e));
+    snprintf(e->key, sizeof(e->key), "%s", key);
+    HASH_ADD_STR(s->entries, key, e);
+    return e;
+}
+
+static void answer_claim(struct mem *m, struct claim *c)
+{
+    char key[160];
+    struct entry *e;
+    struct alive *owner = NULL;
+
+    key_of(&c->pos, key);
+    e = entry_make(m->store, key);
+    if (e->has_digest && memcmp(e->digest, c->digest, sizeof(e->digest)) != 0)
+        entry_clear(e);
+    memcpy(e->digest, c->digest, sizeof(e->digest));
+    e->has_digest = true;
+    if (e->owner[0] != '\0' && strcmp(e->owner, m->incarnation) != 0)
+        HASH_FIND_STR(m->store->alive, e->owner, owner);
+    c->result = owner != NULL ? CLAIM_OWNER_ALIVE : CLAIM_OURS;
+    if (owner == NULL) {
+        snprintf(e->owner, sizeof(e->owner), "%s", m->incarnation);
+        c->deliveries = ++e->deliveries;
+        c->recalls = arena_zero(c->arena, sizeof(*c->recalls) * (size_t)(e->n_memories + 1));
+        for (int i = 0; i < e->n_memories; i++)
+            c->recalls[c->n_recalls++] =
+                (struct recall){.call_key = arena_strdup(c->arena, e->memories[i].call_key),
+                                .attempt = e->memories[i].attempt,
+                                .is_done = e->memories[i].is_done,
+                                .bytes = text_slice(arena_copy(c->arena, e->memories[i].bytes, e->memories[i].len),
+                                                    e->memories[i].len)};
+        if (e->decision != NULL)
+            c->decision = text_slice(arena_copy(c->arena, e->decision, e->decision_len), e->decision_len);
+    }
+    c->done(c, c->arg);
+}
+
+static void on_claims(void *arg)
+{
+    struct mem *m = arg;
+    struct list ready;
+
+    if (m->base.is_down)
+        return;
+    list_init(&ready);
+    list_move_all(&ready, &m->claims);
+    for (struct list *it = list_take_first(&ready); it != NULL; it = list_take_first(&ready))
+        answer_claim(m, LIST_ENTRY(it, struct claim, link));
+}
+
+static void journal_claim(struct journal *j, struct claim *c)
+{
+    struct mem *m = mem_of(j);
+
+    list_init(&c->link);
+    list_add_tail(&m->claims, &c->link);
+    if (!timer_is_running(&m->timer))
+        timer_start(m->loop, &m->timer, loop_now_us(m->loop) + m->took_us);
+}
+
+static void journal_cancel(struct journal *j, struct claim *c)
+{
+    (void)j;
+    list_del(&c->link);
+}
+
+static bool is_known(const struct entry *e, const struct memory *new)
+{
+    for (int i = 0; i < e->n_memories; i++) {
+        const struct memory *old = &e->memories[i];
+
+        if (strcmp(old->call_key, new->call_key) == 0 && old->is_done == new->is_done &&
+            (new->is_done || old->attempt == new->attempt))
+            return true;
+    }
+    return false;
+}
+
+/* Takes the write's memory. */
+static void apply(struct mem *m, struct pending *w)
+{
+    struct entry *e = entry_get(m->store, w->key);
+
+    switch (w->what) {
+    case WRITE_RECORD:
+        e = entry_make(m->store, w->key);
+        e->deliveries = 0;
+        if (is_known(e, &w->memory))
+            break;
+        e->memories = mem_resize(e->memories, sizeof(*e->memories) * (size_t)(e->n_memories + 1));
+        e->memories[e->n_memories++] = w->memory;
+        memset(&w->memory, 0, sizeof(w->memory));
+        break;
+    case WRITE_DECIDE:
+        e = entry_make(m->store, w->key);
+        mem_free(e->decision);
+        e->decision = w->memory.bytes;
+        e->decision_len = w->memory.len;
+        w->memory.bytes = NULL;
+        break;
+    case WRITE_FORGET:
+        if (e != NULL)
+            entry_free(m->store, e);
+        break;
+    case WRITE_RELEASE:
+        if (e != NULL && strcmp(e->owner, m->incarnation) == 0)
+            e->owner[0] = '\0';
+        break;
+    }
+}
+
+static void write_now_or_later(struct mem *m, struct pending *w)
+{
+    if (m->base.is_down) {
+        metric_add(METRIC_JOURNAL_SPOOLED, 1);
+        list_add_tail(&m->pending, &w->link);
+        return;
+    }
+    apply(m, w);
+    memory_done(&w->memory);
+    mem_free(w);
+}
+
+static struct pending *pending_new(const struct position *pos, int what)
+{
+    struct pending *w = mem_zero(sizeof(*w));
+
+    list_init(&w->link);
+    w->what = what;
+    key_of(pos, w->key);
+    return w;
+}
+
+static void journal_record(struct journal *j, const struct position *pos, const struct recall *what)
+{
+    struct pending *w = pending_new(pos, WRITE_RECORD);
+
+    w->memory = (struct memory){.call_key = mem_strdup(what->call_key),
+                                .attempt = what->attempt,
+                                .is_done = what->is_done,
+                                .bytes = mem_strndup(what->bytes.p, what->bytes.len),
+                                .len = what->bytes.len};
+    write_now_or_later(mem_of(j), w);
+}
+
+static void journal_decide(struct journal *j, const struct position *pos, struct text bytes)
+{
+    struct pending *w = pending_new(pos, WRITE_DECIDE);
+
+    w->memory.bytes = mem_strndup(bytes.p, bytes.len);
+    w->memory.len = bytes.len;
+    write_now_or_later(mem_of(j), w);
+}
+
+static void journal_forget(struct journal *j, const struct position *pos)
+{
+    write_now_or_later(mem_of(j), pending_new(pos, WRITE_FORGET));
+}
+
+static void journal_release(struct journal *j, const struct position *pos)
+{
+    write_now_or_later(mem_of(j), pending_new(pos, WRITE_RELEASE));
+}
+
+static void journal_announce(struct journal *j, const char *slot)
+{
+    struct mem *m = mem_of(j);
+    struct alive *a;
+
+    (void)slot;
+    HASH_FIND_STR(m->store->alive, m->incarnation, a);
+    if (a != NULL)
+        return;
+    a = mem_zero(sizeof(*a));
+    snprintf(a->incarnation, sizeof(a->incarnation), "%s", m->incarnation);
+    HASH_ADD_STR(m->store->alive, incarnation, a);
+}
+
+static void journal_stop(struct journal *j, bool is_leaving, void (*done)(void *arg), void *arg)
+{
+    struct mem *m = mem_of(j);
+
+    if (is_leaving)
+        journal_store_kill(m->store, m->incarnation);
+    loop_post(m->loop, done, arg);
+}
+
+static void drop_pending(struct mem *m)
+{
+    for (struct list *it = list_take_first(&m->pending); it != NULL; it = list_take_first(&m->pending)) {
+        struct pending *w = LIST_ENTRY(it, struct pending, link);
+
+        memory_done(&w->memory);
+        mem_free(w);
+    }
+}
+
+static void journal_free(struct journal *j)
+{
+    struct mem *m = mem_of(j);
+
+    timer_stop(m->loop, &m->timer);
+    drop_pending(m);
+    if (m->owns_store)
+        journal_store_free(m->store);
+    mem_free(m);
+}
+
+static const struct journal_ops ops = {.name = "memory",
+                                       .claim = journal_claim,
+                                       .cancel = journal_cancel,
+                                       .record = journal_record,
+                                       .decide = journal_decide,
+                                       .forget = journal_forget,
+                                       .release = journal_release,
+                                       .announce = journal_announce,
+                                       .stop = journal_stop,
+                                       .free = journal_free};
+
+struct journal *journal_mem_new(struct loop *l, struct journal_store *store, const char *incarnation, int64_t took_us)
+{
+    struct mem *m = mem_zero(sizeof(*m));
+
+    m->base.ops = &ops;
+    m->loop = l;
+    m->owns_store = store == NULL;
+    m->store = store != NULL ? store : journal_store_new();
+    m->took_us = took_us;
+    snprintf(m->incarnation, sizeof(m->incarnation), "%s", incarnation);
+    list_init(&m->claims);
+    list_init(&m->pending);
+    timer_init(&m->timer, on_claims, m);
+    return &m->base;
+}
+
+void journal_mem_set_down(struct journal *j, bool is_down)
+{
+    struct mem *m = mem_of(j);
+
+    m->base.is_down = is_down;
+    metric_set(METRIC_JOURNAL_DOWN, is_down);
+    if (is_down)
+        return;
+    for (struct list *it = list_take_first(&m->pending); it != NULL; it = list_take_first(&m->pending)) {
+        struct pending *w = LIST_ENTRY(it, struct pending, link);
+
+        apply(m, w);
+        memory_done(&w->memory);
+        mem_free(w);
+    }
+    on_claims(m);
+}
