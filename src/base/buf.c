@@ -50,7 +50,7 @@ int buf_reserve(struct buf *b, size_t more)
     while (cap < need)
         cap *= 2;
     if (b->max > 0 && cap > b->max)
-        cap = b->max + 1 > need ? b->max + 1 : need; /* never more than the cap and its NUL */
+        cap = b->max + 1; /* never more than the cap and its NUL */
     b->p = mem_resize(b->p, cap);
     b->cap = cap;
     b->p[b->len] = '\0';
@@ -102,7 +102,7 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     len = vsnprintf(room > 0 ? b->p + b->len : NULL, room, fmt, args);
     va_end(args);
     CHECK(len >= 0);
-    if ((size_t)len >= room || (b->max > 0 && (size_t)len > b->max - b->len)) {
+    if ((size_t)len >= room) { /* cap is at most max + 1: what fits is within the cap */
         if (room > 0)
             b->p[b->len] = '\0'; /* takes back what was cut off */
         if (buf_reserve(b, (size_t)len) < 0)

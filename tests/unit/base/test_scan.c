@@ -417,6 +417,12 @@ static void test_misuse(void **state)
     assert_int_equal(scan_enter_array(&s), 0);
     assert_int_equal(scan_end(&s), -EINVAL); /* not at the end */
 
+    scan_init(&s, "[1", 2);
+    assert_int_equal(scan_enter_array(&s), 0);
+    assert_true(scan_next_item(&s));
+    assert_int_equal(scan_int(&s, &n), 0);
+    assert_int_equal(scan_end(&s), -EINVAL); /* left open */
+
     scan_init(&s, NULL, 0);
     assert_int_equal(scan_skip(&s, &t), -EINVAL);
     scan_init(&s, "{}", 2);
