@@ -21,8 +21,7 @@
 /* Wake-ups for timers fall on whole milliseconds, so that neighbours share one. */
 enum { TIMER_GRAIN_US = 1000 };
 
-#define ARMED_NOT   INT64_MAX /* the timerfd is off */
-#define ARMED_FIRED (-1)      /* it has expired and stays readable until it is set again */
+#define ARMED_NOT INT64_MAX /* the timerfd is off */
 
 struct watch {
     struct loop *loop;
@@ -38,7 +37,7 @@ struct event_loop {
     int timer_fd; /* timerfd of the earliest timer */
     struct event *post_event;
     struct event *timer_event;
-    int64_t armed_us;       /* what timer_fd is set to, ARMED_NOT or ARMED_FIRED */
+    int64_t armed_us;       /* what timer_fd was set to last, or ARMED_NOT */
     struct watch **watches; /* [n_watches], by descriptor: the newest watch of it, or NULL */
     int n_watches;
 };
@@ -60,13 +59,13 @@ static void on_post_fd(evutil_socket_t fd, short what, void *arg)
     (void)!read(fd, &n, sizeof(n)); /* only resets it: posts_run() comes later in the turn */
 }
 
+/* Nothing: timers_run() comes later in the turn. No read() either: what is due is run, so the next deadline differs
+ * from the armed one, and setting the timerfd makes it unreadable. */
 static void on_timer_fd(evutil_socket_t fd, short what, void *arg)
 {
-    struct event_loop *ev = arg;
-
     (void)fd;
     (void)what;
-    ev->armed_us = ARMED_FIRED; /* setting it again, before the next wait, makes it unreadable without a read() */
+    (void)arg;
 }
 
 /* Sets the timerfd for the earliest timer, if it is not so already. */
@@ -100,7 +99,8 @@ static void event_wait(struct loop *l, bool may_block)
         may_block = false;
     if (may_block)
         arm_timer(ev, first);
-    r = event_base_loop(l->base, may_block ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+    /* EVLOOP_NONBLOCK alone goes round until nothing is ready: for ever, with a level-triggered event left unread. */
+    r = event_base_loop(l->base, may_block ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
     CHECK(r >= 0);
 }
 

@@ -173,15 +173,17 @@ static void test_work(void **state)
 }
 
 /* The loop ends while one work is under way: it is waited for, its done dropped. */
-static atomic_bool has_begun, may_end, has_ended;
+static atomic_bool may_end, has_ended;
 static int n_late_done;
 
 static void slow_fn(struct work *w)
 {
-    (void)w;
-    atomic_store(&has_begun, true);
+    int64_t end_us = loop_clock_us(w->loop) + 5000;
+
     CHECK(write(pipe_fds[1], "b", 1) == 1);
     while (!atomic_load(&may_end))
+        ;
+    while (loop_clock_us(w->loop) < end_us) /* long enough for a loop_free() that does not wait to be caught */
         ;
     atomic_store(&has_ended, true);
 }

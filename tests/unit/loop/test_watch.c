@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/log.h"
+#include "base/metrics.h"
 #include "loop.h"
 
 static struct loop *loop;
@@ -168,6 +170,33 @@ static void test_level_triggered(void **state)
     end_close(&e);
 }
 
+/* Something pending makes the wait a poll; an event that stays ready must not keep the poll from returning. */
+static void on_again(void *arg)
+{
+    struct timer *t = arg;
+
+    timer_start(loop, t, 0);
+}
+
+static void test_poll_returns_with_an_unread_event(void **state)
+{
+    struct timer busy;
+    struct end e;
+
+    (void)state;
+    end_open(&e);
+    e.is_quiet = true;
+    e.stop_after = 3;
+    timer_init(&busy, on_again, &busy);
+    timer_start(loop, &busy, 0);
+    end_watch(&e, LOOP_READ);
+    end_poke(&e);
+    run_at_most_us(50000);
+    assert_int_equal(e.n_calls, 3);
+    timer_stop(loop, &busy);
+    end_close(&e);
+}
+
 static void test_hangup_is_readable(void **state)
 {
     struct end e;
@@ -229,6 +258,35 @@ static void test_now_is_fresh(void **state)
     timer_start(loop, &late, loop_now_us(loop) + 50000);
     run_at_most_us(5000000);
     assert_in_range(e.age_us, 0, 40000); /* not as old as the wait */
+    end_close(&e);
+}
+
+/* The time of a callback that never asks for it is seen all the same. */
+static void on_slow(void *arg, int fd, int what)
+{
+    struct end *e = arg;
+    int64_t end_us = loop_clock_us(loop) + 6000;
+
+    (void)fd;
+    (void)what;
+    while (loop_clock_us(loop) < end_us)
+        ;
+    e->age_us = loop_clock_us(loop) - loop_now_us(loop);
+    loop_stop(loop);
+}
+
+static void test_slow_callback_is_counted(void **state)
+{
+    int64_t before = metric_get(METRIC_SLOW_TURNS);
+    struct end e;
+
+    (void)state;
+    log_configure(LOG_ERROR, LOG_FORMAT_LOGFMT);
+    end_open(&e);
+    e.watch = watch_new(loop, e.fd[0], LOOP_WRITE, on_slow, &e);
+    run_at_most_us(5000000);
+    assert_true(e.age_us >= 6000); /* now is when the turn began */
+    assert_int_equal(metric_get(METRIC_SLOW_TURNS), before + 1);
     end_close(&e);
 }
 
@@ -373,9 +431,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(test_level_triggered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_poll_returns_with_an_unread_event, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hangup_is_readable, setup, teardown),
         cmocka_unit_test_setup_teardown(test_set, setup, teardown),
         cmocka_unit_test_setup_teardown(test_now_is_fresh, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slow_callback_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stale_event_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_number_reused_before_free, setup, teardown),
         cmocka_unit_test_setup_teardown(test_number_reused_with_the_same_watch, setup, teardown),
