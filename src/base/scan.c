@@ -78,27 +78,23 @@ enum scan_type scan_peek(struct scan *s)
     return type;
 }
 
-/* Takes the turn of a value: its type, or the error set. */
-static int begin_value(struct scan *s, enum scan_type *out_type)
+/* Takes the turn of a value and tells its type; SCAN_NOTHING when there is none, s->error is set then. */
+static enum scan_type begin_value(struct scan *s)
 {
-    if (s->error != 0)
-        return s->error;
-    if (!s->is_value_due)
-        return scan_fail_at(s, s->p, -EINVAL, "no value here");
-    *out_type = scan_peek(s);
-    if (*out_type == SCAN_NOTHING)
-        return s->error;
+    enum scan_type type = scan_peek(s);
+
+    if (type == SCAN_NOTHING)
+        (void)scan_fail_at(s, s->p, -EINVAL, "no value here"); /* unless the error is known */
     s->is_value_due = false;
-    return 0;
+    return type;
 }
 
 static int begin_value_of(struct scan *s, enum scan_type wanted, const char *why)
 {
-    enum scan_type type;
-    int r = begin_value(s, &type);
+    enum scan_type type = begin_value(s);
 
-    if (r < 0)
-        return r;
+    if (type == SCAN_NOTHING)
+        return s->error;
     return type == wanted ? 0 : scan_fail_at(s, s->p, -ENOMSG, why);
 }
 
@@ -299,11 +295,11 @@ int scan_double(struct scan *s, double *out)
 
 int scan_bool(struct scan *s, bool *out)
 {
-    enum scan_type type;
-    int r = begin_value(s, &type);
+    enum scan_type type = begin_value(s);
+    int r;
 
-    if (r < 0)
-        return r;
+    if (type == SCAN_NOTHING)
+        return s->error;
     if (type != SCAN_TRUE && type != SCAN_FALSE)
         return scan_fail_at(s, s->p, -ENOMSG, "expected true or false");
     r = scan_take_literal(s, type == SCAN_TRUE ? "true" : "false");
@@ -315,14 +311,12 @@ int scan_bool(struct scan *s, bool *out)
 /* One value; of an object or array only its opening bracket. */
 static int skip_one(struct scan *s)
 {
-    enum scan_type type;
     struct text t;
     bool ignored;
-    int r = begin_value(s, &type);
 
-    if (r < 0)
-        return r;
-    switch (type) {
+    switch (begin_value(s)) {
+    case SCAN_NOTHING:
+        return s->error;
     case SCAN_OBJECT:
         return enter(s, '{');
     case SCAN_ARRAY:
