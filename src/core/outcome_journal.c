@@ -143,9 +143,9 @@ static int decode_why(struct scan *s, struct outcome *o, struct arena *a)
     if (scan_string(s, &t, NULL) < 0)
         return s->error;
     plain = text_decode(a, t, &len);
-    if (len >= sizeof(o->why))
-        return scan_fail(s, -EINVAL, "why is too long");
-    memcpy(o->why, plain, len + 1);
+    t = text_cut(text_slice(plain, len), sizeof(o->why) - 1); /* a stray byte came back as the three of U+FFFD */
+    memcpy(o->why, t.p, t.len);
+    o->why[t.len] = '\0';
     return 0;
 }
 

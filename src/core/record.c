@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts that all output records have in common. source: CONTRACTS 1, reference/interfaces.md 5.3 */
+#include "core/record.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/digest.h"
+#include "base/mem.h"
+
+enum { HEADERS_MAX = 12 };
+
+void record_timestamp(int64_t epoch_ms, char out[TIMESTAMP_CHARS + 1])
+{
+    time_t s = (time_t)(epoch_ms / 1000);
+    struct tm tm;
+    char date[20];
+
+    gmtime_r(&s, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out, TIMESTAMP_CHARS + 1, "%s.%03dZ", date, (int)(epoch_ms % 1000));
+}
+
+void record_event_id(const struct job *j, const char *kind, const struct call *c, int attempt, char out[37])
+{
+    char partition[16], offset[24], member[16] = "", number[16] = "";
+    const char *small = c != NULL ? "0" : "";
+    const char *parts[] = {j->env->group, j->pos.topic, partition, offset, kind,  c != NULL ? "answer" : "",
+                           member,        small,        small,     small,  number};
+
+    snprintf(partition, sizeof(partition), "%d", j->pos.partition);
+    snprintf(offset, sizeof(offset), "%lld", (long long)j->pos.offset);
+    if (c != NULL) {
+        snprintf(member, sizeof(member), "%d", c->member);
+        snprintf(number, sizeof(number), "%d", attempt);
+    }
+    digest_uuid8(parts, ARRAY_LEN(parts), out);
+}
+
+void record_kv_cut(struct json_write *w, const char *key, struct text t, struct cutter *cut)
+{
+    struct text part;
+    struct buf b;
+
+    if (t.len <= cut->cap) {
+        jw_kv_text(w, key, t);
+        return;
+    }
+    cut->has_cut = true;
+    part = text_cut(t, cut->cap);
+    buf_init(&b, 0);
+    text_add_escaped(&b, part);
+    buf_printf(&b, "\\n[... cut by tutti: %zu of %zu bytes left out]", t.len - part.len, t.len);
+    jw_kv_text(w, key, (struct text){.p = b.p, .len = b.len, .is_escaped = true});
+    buf_done(&b);
+}
+
+void record_kv_time(struct json_write *w, int64_t ended_ms)
+{
+    char ts[TIMESTAMP_CHARS + 1];
+
+    record_timestamp(ended_ms, ts);
+    jw_kv_str(w, "ts", ts);
+    jw_kv_int(w, "ts_ms", ended_ms);
+}
+
+void record_kv_job(struct json_write *w, const struct job *j)
+{
+    jw_kv_str(w, "job_id", j->spec.job_id);
+    jw_kv_int(w, "run", j->spec.run);
+    jw_kv_text(w, "batch_id", j->spec.batch_id);
+    jw_kv_text(w, "custom_id", j->spec.custom_id);
+    jw_kv_null(w, "tenant");
+}
+
+const struct message_header *record_job_header(const struct job *j, const char *name)
+{
+    for (int i = 0; i < j->n_headers; i++)
+        if (strcmp(j->headers[i].name, name) == 0 && j->headers[i].value != NULL)
+            return &j->headers[i];
+    return NULL;
+}
+
+/* The trace id inside a W3C traceparent: 00-<32 hex>-<16 hex>-<2 hex>. */
+static struct text trace_id(const struct job *j)
+{
+    const struct message_header *h = record_job_header(j, "traceparent");
+
+    if (h == NULL || h->value_len != 55 || h->value[2] != '-' || h->value[35] != '-')
+        return TEXT_NONE;
+    for (size_t i = 3; i < 35; i++)
+        if (strchr("0123456789abcdef", h->value[i]) == NULL || h->value[i] == '\0')
+            return TEXT_NONE;
+    return text_slice(h->value + 3, 32);
+}
+
+void record_kv_origin(struct json_write *w, const struct job *j)
+{
+    jw_kv_str(w, "worker_id", j->env->worker_id);
+    jw_kv_str(w, "build", j->env->build);
+    jw_kv_text(w, "trace_id", trace_id(j));
+    jw_kv_raw(w, "labels", j->spec.labels);
+}
+
+void record_link(struct job *j, struct record *r)
+{
+    struct record **at = &j->pub.first;
+
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = r;
+    j->pub.bytes += r->key_len + r->value_len;
+}
+
+static void add_header(struct record *r, struct message_header *headers, const char *name, const char *value,
+                       size_t len)
+{
+    headers[r->n_headers++] = (struct message_header){.name = name, .value = value, .value_len = len};
+}
+
+void record_add(struct job *j, enum output output, const char *type, const char *event_id, int64_t ended_ms,
+                const struct buf *value)
+{
+    static const char *const copied[] = {"traceparent", "tracestate", "kafka_correlationId"};
+    struct arena *a = j->arena;
+    struct record *r = arena_zero(a, sizeof(*r));
+    struct message_header *h = arena_zero(a, sizeof(*h) * HEADERS_MAX);
+    char ts[TIMESTAMP_CHARS + 1];
+    char *source = arena_printf(a, "/tutti/%s/%s", j->env->group, j->env->worker_id);
+
+    record_timestamp(ended_ms, ts);
+    add_header(r, h, "content-type", "application/json", 16);
+    add_header(r, h, "ce_specversion", "1.0", 3);
+    add_header(r, h, "ce_id", arena_strdup(a, event_id), strlen(event_id));
+    add_header(r, h, "ce_source", source, strlen(source));
+    add_header(r, h, "ce_type", type, strlen(type));
+    add_header(r, h, "ce_time", arena_strdup(a, ts), TIMESTAMP_CHARS);
+    add_header(r, h, "ce_subject", j->spec.job_id, strlen(j->spec.job_id));
+    for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
+        const struct message_header *from = record_job_header(j, copied[i]);
+
+        if (from != NULL)
+            add_header(r, h, copied[i], from->value, from->value_len);
+    }
+    r->headers = h;
+    r->output = output;
+    r->key = j->spec.job_id;
+    r->key_len = strlen(j->spec.job_id);
+    r->value = arena_copy(a, value->p, value->len);
+    r->value_len = value->len;
+    record_link(j, r);
+}
+
+const char *record_call_status(const struct outcome *o)
+{
+    if (o->fault == FAULT_NONE)
+        return "ok";
+    return o->fault == FAULT_CANCELLED ? "cancelled" : "error";
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the record encoders share: time stamps, ids, headers, and texts cut to a size. Pure but for the arena. Loop
+ * thread. */
+#ifndef CORE_RECORD_H
+#define CORE_RECORD_H
+
+#include "base/json_write.h"
+#include "core/job.h"
+
+enum { TIMESTAMP_CHARS = 24 };
+
+/* Room for the texts of one result: what is longer than `cap` is cut at a marked place. */
+struct cutter {
+    size_t cap; /* SIZE_MAX: nothing is cut */
+    bool has_cut;
+};
+
+/* 2026-11-22T18:00:00.123Z */
+void record_timestamp(int64_t epoch_ms, char out[TIMESTAMP_CHARS + 1]);
+/* event_id of CONTRACTS 1. kind "result" (call NULL) or "call". */
+void record_event_id(const struct job *j, const char *kind, const struct call *c, int attempt, char out[37]);
+void record_kv_cut(struct json_write *w, const char *key, struct text t, struct cutter *cut);
+/* ts, ts_ms of the moment the thing ended. */
+void record_kv_time(struct json_write *w, int64_t ended_ms);
+/* job_id, run, batch_id, custom_id, tenant: the same in results and calls. */
+void record_kv_job(struct json_write *w, const struct job *j);
+/* worker_id, build, trace_id, labels. */
+void record_kv_origin(struct json_write *w, const struct job *j);
+/* Appends a record of `value` (copied into the arena) with its CloudEvents headers, key job_id. */
+void record_add(struct job *j, enum output output, const char *type, const char *event_id, int64_t ended_ms,
+                const struct buf *value);
+/* Appends a finished record. */
+void record_link(struct job *j, struct record *r);
+/* "ok", "error", "cancelled": status of a call or of an entry in answers[]. */
+const char *record_call_status(const struct outcome *o);
+/* core/record_call.c: one record per attempt. */
+void record_encode_calls(struct job *j);
+/* The value of a header of the job, or NULL. */
+const struct message_header *record_job_header(const struct job *j, const char *name);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The result record: one per job that was understood. Texts are copied through in the form they have; what does not fit
+ * the topic is cut, longest first, at a marked place. source: CONTRACTS 4 */
+#include <string.h>
+
+#include "base/digest.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "core/record.h"
+#include "core/registry.h"
+
+enum { CUT_ROUNDS = 14 };
+
+/* Sums over all attempts of the job. */
+struct totals {
+    int ok, failed, cancelled, recalled, total, retries, models_ok;
+    int64_t input, output, cached, reasoning; /* -1: nobody reported any */
+    int64_t cost_nusd;                        /* of what is known; -1: nothing is known */
+    bool is_cost_complete;
+};
+
+static void add_known(int64_t *sum, int64_t v)
+{
+    if (v >= 0)
+        *sum = (*sum < 0 ? 0 : *sum) + v;
+}
+
+static void add_attempt(struct totals *t, const struct attempt *a)
+{
+    const struct outcome *o = &a->outcome;
+
+    t->total++;
+    t->ok += o->fault == FAULT_NONE;
+    t->cancelled += o->fault == FAULT_CANCELLED;
+    t->failed += o->fault != FAULT_NONE && o->fault != FAULT_CANCELLED;
+    t->recalled += o->is_recalled;
+    t->retries += a->number > 1;
+    add_known(&t->input, o->usage.input_tokens);
+    add_known(&t->output, o->usage.output_tokens);
+    add_known(&t->cached, o->usage.cached_input_tokens);
+    add_known(&t->reasoning, o->usage.reasoning_tokens);
+    add_known(&t->cost_nusd, o->cost_nusd);
+    /* a clean refusal (429, 401) is not billed; an answer without a price, or an end that nobody saw, may have been */
+    if (o->cost_nusd < 0 && (o->fault == FAULT_NONE || o->is_ambiguous))
+        t->is_cost_complete = false;
+}
+
+static struct totals sum(const struct job *j)
+{
+    struct totals t = {
+        .input = -1, .output = -1, .cached = -1, .reasoning = -1, .cost_nusd = -1, .is_cost_complete = true};
+
+    for (int i = 0; i < j->n_calls; i++) {
+        t.models_ok += outcome_is_ok(j->calls[i].outcome);
+        LIST_EACH (it, &j->calls[i].attempts)
+            add_attempt(&t, LIST_ENTRY(it, struct attempt, link));
+    }
+    return t;
+}
+
+static const char *const status_names[] = {[JOB_OK] = "ok", [JOB_PARTIAL] = "partial", [JOB_FAILED] = "failed"};
+
+static void write_reasons(struct json_write *w, unsigned degraded)
+{
+    static const char *const names[] = {"model_failed", "model_skipped", "stage_timeout", "quorum_reduced",
+                                        "param_dropped"};
+
+    jw_key(w, "degraded_reasons");
+    jw_open(w, '[');
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (degraded & 1U << i)
+            jw_str(w, names[i]);
+    jw_close(w, ']');
+}
+
+static void write_answer(struct json_write *w, const struct job *j, const struct call *c, struct cutter *cut)
+{
+    const struct outcome *o = c->outcome;
+    const struct model *m = c->model;
+    int attempts = 0;
+
+    LIST_EACH (it, &c->attempts)
+        attempts++;
+    jw_open(w, '{');
+    jw_kv_str(w, "stage", "answer");
+    jw_kv_int(w, "member", c->member);
+    jw_kv_int(w, "sample", 0);
+    jw_kv_text(w, "request_model", m != NULL ? text_of(m->id) : c->name);
+    jw_kv_str(w, "served_model", m != NULL && o->fault == FAULT_NONE ? m->id : NULL);
+    jw_kv_str(w, "vendor_model", m != NULL ? m->vendor_model : NULL);
+    jw_kv_str(w, "provider", m != NULL ? m->provider->id : NULL);
+    jw_kv_int(w, "fallback_index", 0);
+    jw_kv_str(w, "status", record_call_status(o));
+    record_kv_cut(w, "answer", o->answer, cut);
+    record_kv_cut(w, "refusal", o->refusal, cut);
+    record_kv_cut(w, "reasoning", o->reasoning, cut);
+    jw_kv_raw(w, "tool_calls", o->tool_calls);
+    jw_kv_str(w, "finish_reason", finish_name(o->finish));
+    jw_kv_int(w, "attempts", attempts);
+    jw_kv_int_opt(w, "duration_ms", o->duration_us >= 0 ? o->duration_us / 1000 : -1);
+    jw_kv_int_opt(w, "input_tokens", o->usage.input_tokens);
+    jw_kv_int_opt(w, "output_tokens", o->usage.output_tokens);
+    jw_kv_usd_opt(w, "cost_usd", o->cost_nusd);
+    jw_kv_str(w, "error_code", fault_code(o->fault));
+    jw_kv_str(w, "error_message", o->fault != FAULT_NONE ? o->why : NULL);
+    jw_kv_null(w, "score");
+    jw_kv_null(w, "votes");
+    jw_kv_bool(w, "selected", j->merged.selected[c->member]);
+    jw_close(w, '}');
+}
+
+static void write_stages(struct json_write *w, const struct job *j, const struct totals *t)
+{
+    jw_key(w, "stages");
+    jw_open(w, '[');
+    jw_open(w, '{');
+    jw_kv_str(w, "stage", "answer");
+    jw_kv_str(w, "strategy", j->spec.merge->name);
+    jw_kv_str(w, "status", status_names[j->status]);
+    jw_kv_int(w, "asked", j->n_calls);
+    jw_kv_int(w, "ok", t->models_ok);
+    jw_kv_int(w, "failed", j->n_calls - t->models_ok);
+    jw_kv_int_opt(w, "started_at_ms", j->started_ms > 0 ? j->started_ms : -1);
+    jw_kv_int_opt(w, "duration_ms", j->started_ms > 0 ? j->ended_ms - j->started_ms : -1);
+    jw_close(w, '}');
+    jw_close(w, ']');
+}
+
+static void write_source(struct json_write *w, const struct job *j)
+{
+    uint8_t digest[DIGEST_BYTES];
+    char hex[DIGEST_HEX + 1];
+    size_t len;
+    char *prompt = text_decode(j->arena, j->spec.prompt, &len);
+
+    digest_sha256(prompt, len, digest);
+    digest_hex(digest, sizeof(digest), hex);
+    jw_kv_str(w, "source_topic", j->pos.topic);
+    jw_kv_int(w, "source_partition", j->pos.partition);
+    jw_kv_int(w, "source_offset", j->pos.offset);
+    jw_kv_text(w, "source_key", j->source_key != NULL ? text_slice(j->source_key, j->source_key_len) : TEXT_NONE);
+    jw_kv_str(w, "prompt_sha256", hex);
+}
+
+static void write_times(struct json_write *w, const struct job *j)
+{
+    bool has_started = j->started_ms > 0;
+
+    record_kv_time(w, j->ended_ms);
+    jw_kv_int_opt(w, "submitted_at_ms", j->ts_ms);
+    jw_kv_int_opt(w, "started_at_ms", has_started ? j->started_ms : -1);
+    jw_kv_int_opt(w, "queue_ms",
+                  has_started && j->ts_ms >= 0 && j->started_ms >= j->ts_ms ? j->started_ms - j->ts_ms : -1);
+    jw_kv_int_opt(w, "duration_ms", has_started ? j->ended_ms - j->started_ms : -1);
+}
+
+static void write_totals(struct json_write *w, const struct job *j, const struct totals *t)
+{
+    jw_kv_int(w, "models_asked", j->n_calls);
+    jw_kv_int(w, "models_ok", t->models_ok);
+    jw_kv_int(w, "calls_total", t->total);
+    jw_kv_int(w, "calls_ok", t->ok);
+    jw_kv_int(w, "calls_failed", t->failed);
+    jw_kv_int(w, "calls_cancelled", t->cancelled);
+    jw_kv_int(w, "calls_recalled", t->recalled);
+    jw_kv_int(w, "retries", t->retries);
+    jw_kv_int_opt(w, "input_tokens", t->input);
+    jw_kv_int_opt(w, "output_tokens", t->output);
+    jw_kv_int_opt(w, "cached_input_tokens", t->cached);
+    jw_kv_int_opt(w, "reasoning_tokens", t->reasoning);
+    jw_kv_usd_opt(w, "cost_usd", t->cost_nusd);
+    jw_kv_bool(w, "cost_complete", t->is_cost_complete);
+}
+
+static void write_merged(struct json_write *w, const struct job *j, struct cutter *cut)
+{
+    const struct call *winner = j->merged.winner >= 0 ? &j->calls[j->merged.winner] : NULL;
+
+    jw_kv_str(w, "status", status_names[j->status]);
+    jw_kv_str(w, "strategy", j->spec.merge->name);
+    jw_kv_null(w, "pattern");
+    record_kv_cut(w, "answer", j->status != JOB_FAILED ? j->merged.answer : TEXT_NONE, cut);
+    jw_kv_str(w, "answer_format", j->merged.answer.p != NULL ? "markdown" : NULL);
+    jw_kv_str(w, "winner", winner != NULL && winner->model != NULL ? winner->model->id : NULL);
+    jw_kv_null(w, "ultra_model");
+    jw_kv_null(w, "agreement");
+    jw_kv_int(w, "quorum", j->quorum);
+    write_reasons(w, j->degraded);
+}
+
+static bool is_job_code_retryable(const struct job *j)
+{
+    if (j->error_code == NULL)
+        return false;
+    for (int i = 0; i < j->n_calls; i++)
+        if (fault_is_retryable(j->calls[i].outcome->fault))
+            return true;
+    return strcmp(j->error_code, "deadline_exceeded") == 0;
+}
+
+static void encode(struct job *j, const char *event_id, const struct totals *t, struct cutter *cut, struct buf *b)
+{
+    struct json_write w;
+
+    buf_clear(b);
+    jw_init(&w, b);
+    cut->has_cut = false;
+    jw_open(&w, '{');
+    jw_kv_int(&w, "schema_version", 1);
+    jw_kv_str(&w, "event_id", event_id);
+    record_kv_job(&w, j);
+    write_times(&w, j);
+    write_merged(&w, j, cut);
+    write_totals(&w, j, t);
+    jw_kv_str(&w, "error_code", j->error_code);
+    jw_kv_str(&w, "error_message", j->error_message);
+    jw_kv_bool(&w, "error_retryable", is_job_code_retryable(j));
+    jw_key(&w, "answers");
+    jw_open(&w, '[');
+    for (int i = 0; i < j->n_calls && cut->cap > 0; i++)
+        write_answer(&w, j, &j->calls[i], cut);
+    jw_close(&w, ']');
+    write_stages(&w, j, t);
+    write_source(&w, j);
+    record_kv_origin(&w, j);
+    jw_kv_raw(&w, "job_metadata", j->spec.metadata);
+    jw_kv_bool(&w, "answer_truncated", cut->has_cut);
+    jw_close(&w, '}');
+}
+
+/* Finds the largest cap on a text's length with which the record fits: cuts the longest first. */
+static void encode_cut(struct job *j, const char *event_id, const struct totals *t, size_t limit, struct buf *b)
+{
+    struct cutter cut = {.cap = 0};
+    size_t low = 0, high = limit;
+
+    metric_add(METRIC_RESULTS_CUT, 1);
+    for (int i = 0; i < CUT_ROUNDS; i++) {
+        cut.cap = low + (high - low) / 2;
+        if (cut.cap == 0)
+            break;
+        encode(j, event_id, t, &cut, b);
+        if (b->len <= limit)
+            low = cut.cap;
+        else
+            high = cut.cap;
+    }
+    cut.cap = low;
+    if (low > 0) {
+        encode(j, event_id, t, &cut, b);
+        return;
+    }
+    /* the envelope itself (labels, metadata) does not fit */
+    j->status = JOB_FAILED;
+    j->error_code = "result_too_large";
+    j->error_message = "the result does not fit the results topic even without its texts; raise its max.message.bytes";
+    j->merged = (struct merged){.winner = -1};
+    j->spec.metadata = j->spec.labels = TEXT_NONE;
+    encode(j, event_id, t, &cut, b);
+}
+
+void job_encode_result(struct job *j)
+{
+    struct cutter all = {.cap = SIZE_MAX};
+    struct totals t = sum(j);
+    size_t limit = j->env->broker->ops->limit(j->env->broker, OUT_RESULTS);
+    struct buf b;
+    char id[37];
+
+    buf_init(&b, 0);
+    record_event_id(j, "result", NULL, 0, id);
+    encode(j, id, &t, &all, &b);
+    if (b.len > limit)
+        encode_cut(j, id, &t, limit, &b);
+    record_add(j, OUT_RESULTS, "tutti.result.v1", id, j->ended_ms, &b);
+    buf_done(&b);
+    record_encode_calls(j);
+}
