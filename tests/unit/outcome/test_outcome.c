@@ -171,6 +171,25 @@ static void journal_gives_back_what_it_got(void **state)
     }
 }
 
+/* Found by fuzzing: stray bytes grow on the way, and the entry was refused. */
+static void journal_takes_a_why_of_stray_bytes(void **state)
+{
+    struct arena *a = arena_new(1024);
+    struct outcome o;
+    struct buf b;
+
+    (void)state;
+    outcome_init(&o);
+    o.fault = FAULT_NETWORK;
+    memset(o.why, 0xff, sizeof(o.why) - 1);
+    buf_init(&b, 0);
+    outcome_encode(&o, &b);
+    assert_int_equal(outcome_decode(&o, a, b.p, b.len), 0);
+    assert_int_equal(strlen(o.why), 159);
+    buf_done(&b);
+    arena_free(a);
+}
+
 static void journal_refuses_what_is_not_ours(void **state)
 {
     static const struct {
@@ -226,9 +245,13 @@ static void keep_copies_the_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(codes_go_there_and_back),          cmocka_unit_test(why_is_cut_between_characters),
-        cmocka_unit_test(ok_needs_something_usable),        cmocka_unit_test(journal_gives_back_what_it_got),
-        cmocka_unit_test(journal_refuses_what_is_not_ours), cmocka_unit_test(keep_copies_the_texts),
+        cmocka_unit_test(codes_go_there_and_back),
+        cmocka_unit_test(why_is_cut_between_characters),
+        cmocka_unit_test(ok_needs_something_usable),
+        cmocka_unit_test(journal_gives_back_what_it_got),
+        cmocka_unit_test(journal_refuses_what_is_not_ours),
+        cmocka_unit_test(journal_takes_a_why_of_stray_bytes),
+        cmocka_unit_test(keep_copies_the_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads error bodies of the OpenAI-compatible family in all their envelopes: JSON in a dozen shapes, plain text, HTML,
+ * nothing. Collects words; what they mean is openai_class.c's. No state; any thread.
+ * source  wire-oddities.md 31-33, 40, 41 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "provider/openai.h"
+
+/* Sets a text once: the first envelope that names it wins. */
+static void set_once(struct text *to, struct text from)
+{
+    if (text_is_blank(*to) && !text_is_blank(from))
+        *to = from;
+}
+
+static bool is_status(struct text t)
+{
+    return t.len == 3 && (t.p[0] == '4' || t.p[0] == '5') && t.p[1] >= '0' && t.p[1] <= '9' && t.p[2] >= '0' &&
+           t.p[2] <= '9';
+}
+
+/* A code: a number between 400 and 599 (also as a string: Azure) is a status, any other string or number a word. */
+static int scan_code(struct scan *s, struct arena *a, struct openai_error *e)
+{
+    bool is_number = scan_peek(s) == SCAN_NUMBER;
+    struct text code = TEXT_NONE;
+
+    if (is_number)
+        (void)scan_skip(s, &code);
+    else
+        (void)openai_scan_text(s, a, &code);
+    if (s->error != 0)
+        return s->error;
+    if (is_status(code)) {
+        if (e->status == 0)
+            e->status = (code.p[0] - '0') * 100 + (code.p[1] - '0') * 10 + (code.p[2] - '0');
+    } else {
+        set_once(&e->code, code);
+    }
+    return 0;
+}
+
+/* {"headers": {"X-RateLimit-Reset": "1759845420000"}} */
+static void scan_metadata_headers(struct scan *s, struct arena *a, struct openai_error *e)
+{
+    struct text value;
+    struct text key;
+
+    if (scan_peek(s) != SCAN_OBJECT) {
+        (void)scan_skip(s, NULL);
+        return;
+    }
+    (void)scan_enter_object(s);
+    while (scan_next_key(s, &key)) {
+        if (!text_is(key, "X-RateLimit-Reset")) {
+            (void)scan_skip(s, NULL);
+            continue;
+        }
+        (void)openai_scan_text(s, a, &value);
+        if (value.p != NULL && value.len >= 13 && value.len <= 15)
+            e->reset_ms = strtoll(text_decode(a, value, NULL), NULL, 10);
+    }
+}
+
+/* OpenRouter: what the upstream said, as a string, and its headers. */
+static void scan_metadata(struct scan *s, struct arena *a, struct openai_error *e)
+{
+    struct text key;
+
+    if (scan_peek(s) != SCAN_OBJECT) {
+        (void)scan_skip(s, NULL);
+        return;
+    }
+    (void)scan_enter_object(s);
+    while (scan_next_key(s, &key)) {
+        if (text_is(key, "raw"))
+            (void)openai_scan_text(s, a, &e->inner);
+        else if (text_is(key, "headers"))
+            scan_metadata_headers(s, a, e);
+        else
+            (void)scan_skip(s, NULL);
+    }
+}
+
+/* One member of an error object or of a bare envelope. */
+static void scan_error_member(struct scan *s, struct arena *a, struct openai_error *e, struct text key)
+{
+    struct text t = TEXT_NONE;
+
+    if (text_is(key, "message") || text_is(key, "detail") || text_is(key, "Message")) {
+        (void)openai_scan_text(s, a, &t);
+        set_once(&e->message, t);
+    } else if (text_is(key, "type") || text_is(key, "error_type") || text_is(key, "status")) {
+        if (scan_peek(s) == SCAN_NUMBER)
+            (void)scan_code(s, a, e); /* Azure's "status": 400 */
+        else
+            (void)openai_scan_text(s, a, &t);
+        set_once(&e->type, t);
+    } else if (text_is(key, "code") || text_is(key, "error_code")) {
+        (void)scan_code(s, a, e);
+    } else if (text_is(key, "metadata")) {
+        scan_metadata(s, a, e);
+    } else {
+        (void)scan_skip(s, NULL);
+    }
+}
+
+int openai_error_scan(struct scan *s, struct arena *a, struct openai_error *e)
+{
+    enum scan_type type = scan_peek(s);
+    struct text message = TEXT_NONE;
+    struct text key;
+    bool is_empty = true;
+
+    if (type == SCAN_STRING) {
+        (void)scan_text(s, a, &message);
+        set_once(&e->message, message);
+        e->is_present |= !text_is_blank(message);
+        return s->error;
+    }
+    if (type != SCAN_OBJECT)
+        return scan_skip(s, NULL); /* null beside a good answer */
+    (void)scan_enter_object(s);
+    while (scan_next_key(s, &key)) {
+        is_empty = false;
+        scan_error_member(s, a, e, key);
+    }
+    e->is_present |= !is_empty;
+    return s->error;
+}
+
+void openai_error_read(const char *bytes, size_t len, struct arena *a, struct openai_error *e)
+{
+    struct openai_error bare = {.status = 0}; /* what stands beside `error`: it speaks only where that is silent */
+    struct text key;
+    struct scan s;
+
+    scan_init(&s, bytes, len);
+    if (scan_peek(&s) == SCAN_ARRAY) { /* Google's OpenAI surface: a list of one */
+        (void)scan_enter_array(&s);
+        if (!scan_next_item(&s))
+            return;
+    }
+    if (scan_peek(&s) != SCAN_OBJECT)
+        return;
+    (void)scan_enter_object(&s);
+    while (scan_next_key(&s, &key)) { /* a body that breaks off still gives what stood before */
+        if (text_is(key, "error"))
+            (void)openai_error_scan(&s, a, e);
+        else
+            scan_error_member(&s, a, &bare, key);
+    }
+    e->is_present = true;
+    set_once(&e->message, bare.message);
+    set_once(&e->code, bare.code);
+    if (!text_is(bare.type, "error"))
+        set_once(&e->type, bare.type);
+    if (e->status == 0)
+        e->status = bare.status;
+}
