@@ -12,6 +12,11 @@ function(tutti_module name)
     file(GLOB M_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${M_DIR}/*.c)
     list(FILTER M_SOURCES EXCLUDE REGEX "/outcome[^/]*\\.c$")
   endif()
+  if(NOT M_SOURCES) # nothing written yet: only what it may use
+    add_library(tutti_${name} INTERFACE)
+    target_link_libraries(tutti_${name} INTERFACE tutti_flags ${M_USES})
+    return()
+  endif()
   add_library(tutti_${name} STATIC ${M_SOURCES})
   target_include_directories(tutti_${name} PRIVATE ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(tutti_${name} PUBLIC tutti_flags ${M_USES})
@@ -24,6 +29,16 @@ function(tutti_module name)
     add_dependencies(linkcheck linkcheck_${name})
   endif()
 endfunction()
+
+# The build id in every record is the commit; made anew at each build, the file changes only when the commit does.
+add_custom_target(build_id
+  COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_SOURCE_DIR} -DOUT=${CMAKE_BINARY_DIR}/build_id.c
+          -DVERSION=${PROJECT_VERSION} -P ${CMAKE_SOURCE_DIR}/cmake/BuildId.cmake
+  BYPRODUCTS ${CMAKE_BINARY_DIR}/build_id.c)
+add_library(tutti_build_id STATIC ${CMAKE_BINARY_DIR}/build_id.c)
+target_include_directories(tutti_build_id PRIVATE ${CMAKE_SOURCE_DIR}/src)
+target_link_libraries(tutti_build_id PUBLIC tutti_flags)
+add_dependencies(tutti_build_id build_id)
 
 file(GLOB OUTCOME_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/core/outcome*.c)
 
@@ -41,17 +56,11 @@ tutti_module(provider USES tutti_outcome tutti_loop tutti_base)
 tutti_module(merge USES tutti_outcome tutti_base)
 tutti_module(sim USES tutti_loop tutti_base PkgConfig::EVENT PkgConfig::EVENT_EXTRA PkgConfig::JANSSON)
 tutti_module(app USES tutti_engine tutti_core tutti_broker tutti_http tutti_limiter tutti_journal tutti_redis
-             tutti_provider tutti_merge tutti_sim tutti_loop tutti_base PkgConfig::FYAML PkgConfig::EVENT_EXTRA)
-tutti_module(cli USES tutti_app tutti_sim tutti_loop tutti_base)
+             tutti_provider tutti_merge tutti_sim tutti_build_id tutti_loop tutti_base PkgConfig::FYAML
+             PkgConfig::EVENT_EXTRA)
+tutti_module(cli USES tutti_app tutti_build_id tutti_sim tutti_loop tutti_base)
 
-# The build id in every record is the commit; made anew at each build, the file changes only when the commit does.
-add_custom_target(build_id
-  COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_SOURCE_DIR} -DOUT=${CMAKE_BINARY_DIR}/build_id.c
-          -DVERSION=${PROJECT_VERSION} -P ${CMAKE_SOURCE_DIR}/cmake/BuildId.cmake
-  BYPRODUCTS ${CMAKE_BINARY_DIR}/build_id.c)
-
-add_executable(tutti src/main.c ${CMAKE_BINARY_DIR}/build_id.c)
-add_dependencies(tutti build_id)
+add_executable(tutti src/main.c)
 target_include_directories(tutti PRIVATE ${CMAKE_SOURCE_DIR}/src)
 # Every object of every module is linked, so that what is tested is what is installed.
 target_link_libraries(tutti PRIVATE tutti_flags tutti_cli tutti_app)
