@@ -37,7 +37,7 @@ void openai_error_classify(const struct transfer *t, const struct openai_error *
  * source  reference/providers.md 4.10, wire-oddities.md 12 */
 enum finish openai_finish_of(struct text raw);
 
-/* A string; anything else is passed over and gives TEXT_NONE. */
+/* A string; anything else is passed over and gives TEXT_NONE, as an error does. */
 int openai_scan_text(struct scan *s, struct arena *a, struct text *out);
 /* A count >= 0 (2.0 counts as 2); anything else is passed over and leaves *out. */
 int openai_scan_count(struct scan *s, int64_t *out);

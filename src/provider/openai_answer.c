@@ -75,10 +75,8 @@ enum finish openai_finish_of(struct text raw)
 
 int openai_scan_text(struct scan *s, struct arena *a, struct text *out)
 {
-    if (scan_peek(s) == SCAN_STRING)
-        return scan_text(s, a, out);
-    *out = TEXT_NONE;
-    return scan_skip(s, NULL);
+    *out = TEXT_NONE; /* also when the string turns out to be broken */
+    return scan_peek(s) == SCAN_STRING ? scan_text(s, a, out) : scan_skip(s, NULL);
 }
 
 /* The string under `wanted` in the object at hand; anything else is passed over. */
