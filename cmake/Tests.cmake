@@ -49,3 +49,8 @@ foreach(file ${fuzz_files})
     set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 120)
   endif()
 endforeach()
+
+# tests/live: programs that pytest drives against a real broker.
+add_executable(broker_driver tests/live/broker_driver.c)
+target_link_libraries(broker_driver PRIVATE tutti_broker tutti_core tutti_flags)
+tutti_test_common(broker_driver)
