@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ring of commands that wait for their reply. It grows by doubling and never shrinks: a connection's window is
+ * bounded by its output limit. Runs on the owner's loop thread. */
+#include "redis_queue.h"
+
+#include "base/mem.h"
+
+enum { RING_MIN = 64 };
+
+static struct redis_pending *at(const struct redis_queue *q, uint64_t number)
+{
+    return &q->ring[number & (q->cap - 1)];
+}
+
+static void grow(struct redis_queue *q)
+{
+    struct redis_queue bigger = *q;
+
+    bigger.cap = q->cap > 0 ? q->cap * 2 : RING_MIN;
+    bigger.ring = mem_alloc(bigger.cap * sizeof(*bigger.ring));
+    for (uint64_t i = q->n_answered; i < q->n_sent; i++)
+        *at(&bigger, i) = *at(q, i);
+    mem_free(q->ring);
+    *q = bigger;
+}
+
+void redis_queue_done(struct redis_queue *q)
+{
+    mem_free(q->ring);
+    *q = (struct redis_queue){0};
+}
+
+void redis_queue_push(struct redis_queue *q, const struct redis_pending *p)
+{
+    if (q->n_sent - q->n_answered == q->cap)
+        grow(q);
+    *at(q, q->n_sent++) = *p;
+}
+
+bool redis_queue_take(struct redis_queue *q, struct redis_pending *out, bool *out_written)
+{
+    if (q->n_answered == q->n_sent)
+        return false;
+    *out = *at(q, q->n_answered);
+    *out_written = q->n_answered < q->n_written;
+    q->n_answered++;
+    if (q->n_written < q->n_answered)
+        q->n_written = q->n_answered;
+    return true;
+}
+
+int64_t redis_queue_deadline(const struct redis_queue *q)
+{
+    int64_t first_us = INT64_MAX;
+
+    for (uint64_t i = q->n_answered; i < q->n_sent; i++) {
+        if (at(q, i)->deadline_us < first_us)
+            first_us = at(q, i)->deadline_us;
+    }
+    return first_us;
+}
+
+void redis_queue_clear(struct redis_queue *q)
+{
+    q->n_answered = q->n_written = q->n_sent;
+}
