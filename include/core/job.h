@@ -135,6 +135,7 @@ struct job {
     struct env *env;
     struct arena *arena;
     void *owner;                   /* the engine's partition; NULL once it is lost */
+    bool is_held_back;             /* the engine waits for an orphan of the same position before job_start() */
 
     /* source */
     struct position pos;

@@ -51,6 +51,8 @@ struct broker_mem_conf {
 struct broker *broker_mem_new(struct loop *l, const struct broker_mem_conf *conf);
 /* Takes a partition away as a rebalance would (revoking), or as a lost session would (lost). */
 void broker_mem_revoke(struct broker *b, int partition, bool is_lost);
+/* Is the partition this broker's now? */
+bool broker_mem_owns(struct broker *b, int partition);
 /* Gives a partition, from its committed position. */
 void broker_mem_assign(struct broker *b, int partition);
 

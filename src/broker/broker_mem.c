@@ -36,7 +36,9 @@ struct mem {
     struct list in_flight; /* those of the batch under way */
     bool is_in_flight;
     struct timer commit_timer;
-    struct wake wake;
+    struct wake begin;      /* once: ready, then the first partitions */
+    struct wake readable;
+    struct wake ending;
     uint64_t epoch;
     bool is_readable[MEM_PARTITIONS_MAX];
     void (*stop_done)(void *arg);
@@ -73,10 +75,10 @@ static void give(struct mem *m, int partition)
     p->is_revoking = p->is_released = false;
     m->ev->assigned(m->arg, &p->pub, metadata);
     m->is_readable[partition] = true;
-    loop_wake(m->loop, &m->wake);
+    loop_wake(m->loop, &m->readable);
 }
 
-static void on_wake(void *arg)
+static void on_readable(void *arg)
 {
     struct mem *m = arg;
 
@@ -95,8 +97,6 @@ static void on_ready(void *arg)
     m->ev->ready(m->arg);
     for (int i = 0; i < m->conf.n_partitions; i++)
         give(m, m->conf.first_partition + i);
-    wake_init(&m->wake, on_wake, m);
-    loop_wake(m->loop, &m->wake);
 }
 
 static int mem_start(struct broker *b, const struct broker_events *ev, void *arg)
@@ -105,8 +105,7 @@ static int mem_start(struct broker *b, const struct broker_events *ev, void *arg
 
     m->ev = ev;
     m->arg = arg;
-    wake_init(&m->wake, on_ready, m);
-    loop_wake(m->loop, &m->wake);
+    loop_wake(m->loop, &m->begin);
     return 0;
 }
 
@@ -281,8 +280,7 @@ static void mem_stop(struct broker *b, void (*done)(void *arg), void *arg)
 
     m->stop_done = done;
     m->stop_arg = arg;
-    wake_init(&m->wake, on_stop, m);
-    loop_wake(m->loop, &m->wake);
+    loop_wake(m->loop, &m->ending);
 }
 
 static void mem_free_broker(struct broker *b)
@@ -290,7 +288,9 @@ static void mem_free_broker(struct broker *b)
     struct mem *m = mem_of(b);
 
     timer_stop(m->loop, &m->commit_timer);
-    wake_cancel(&m->wake);
+    wake_cancel(&m->begin);
+    wake_cancel(&m->readable);
+    wake_cancel(&m->ending);
     for (int i = 0; i < MEM_PARTITIONS_MAX; i++) {
         timer_stop(m->loop, &m->parts[i].revoke_timer);
         mem_free(m->metadata_of[i]);
@@ -323,6 +323,11 @@ void broker_mem_revoke(struct broker *b, int partition, bool is_lost)
     m->ev->revoking(m->arg, &p->pub);
 }
 
+bool broker_mem_owns(struct broker *b, int partition)
+{
+    return mem_of(b)->parts[partition].is_assigned;
+}
+
 void broker_mem_assign(struct broker *b, int partition)
 {
     give(mem_of(b), partition);
@@ -349,7 +354,9 @@ struct broker *broker_mem_new(struct loop *l, const struct broker_mem_conf *conf
     list_init(&m->gathered);
     list_init(&m->in_flight);
     timer_init(&m->commit_timer, NULL, m);
-    wake_init(&m->wake, on_ready, m);
+    wake_init(&m->begin, on_ready, m);
+    wake_init(&m->readable, on_readable, m);
+    wake_init(&m->ending, on_stop, m);
     for (int i = 0; i < MEM_PARTITIONS_MAX; i++)
         timer_init(&m->parts[i].revoke_timer, on_revoke_timeout, &m->parts[i]);
     return &m->base;

@@ -44,7 +44,7 @@ struct job *job_new(struct env *env, const char *topic, int32_t partition, const
     list_init(&j->claim.link);
     wake_init(&j->wake, on_wake, j);
     timer_init(&j->timer, NULL, j);
-    j->pos = (struct position){.topic = topic, .partition = partition, .offset = m->offset};
+    j->pos = (struct position){.topic = arena_strdup(a, topic), .partition = partition, .offset = m->offset};
     j->ts_ms = m->ts_ms;
     if (m->key != NULL)
         j->source_key = arena_copy(a, m->key, m->key_len);

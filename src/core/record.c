@@ -19,7 +19,7 @@ void record_timestamp(int64_t epoch_ms, char out[TIMESTAMP_CHARS + 1])
 
     gmtime_r(&s, &tm);
     strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out, TIMESTAMP_CHARS + 1, "%s.%03dZ", date, (int)(epoch_ms % 1000));
+    snprintf(out, TIMESTAMP_CHARS + 1, "%s.%03uZ", date, (unsigned)(epoch_ms % 1000) % 1000U);
 }
 
 void record_event_id(const struct job *j, const char *kind, const struct call *c, int attempt, char out[37])

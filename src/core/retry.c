@@ -44,7 +44,7 @@ struct retry_verdict retry_judge(const struct retry_conf *conf, const struct out
         return v;
     if (o->hint == RETRY_HINT_YES && action == GIVE_UP && o->http_status > 0)
         action = AGAIN;
-    if (action == GIVE_UP || attempt >= conf->attempts || (action == AGAIN_ONCE && attempt >= 2))
+    if (action == GIVE_UP || left_us <= 0 || attempt >= conf->attempts || (action == AGAIN_ONCE && attempt >= 2))
         return v;
     if (o->retry_after_us >= 0) {
         /* A tenth on top, at most, leaves room for the limiter's own delays under the 25 % that are promised. */

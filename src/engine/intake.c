@@ -2,6 +2,7 @@
 /* Intake: which partition is asked next, and what becomes of a record. What there is no room for stays in the
  * partition's queue: that is the back-pressure. Loop thread. */
 #include <errno.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "engine/worker_internal.h"
@@ -47,11 +48,46 @@ void intake_pump(void *worker)
     loop_wake(w->env.loop, &w->pump); /* go on in the next turn: others have work too */
 }
 
+/* A partition may come back while jobs of its last time here still have calls under way. Their successors wait for them: both would be
+ * this process to the journal, and the same call would be paid twice. */
+static bool has_orphan(const struct worker *w, const struct job *j)
+{
+    LIST_EACH(it, &w->orphans)
+    {
+        const struct job *o = LIST_ENTRY(it, struct job, link);
+
+        if (o->pos.offset == j->pos.offset && o->pos.partition == j->pos.partition && strcmp(o->pos.topic, j->pos.topic) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void begin(struct partition *p, struct job *j)
 {
     list_add_tail(&p->jobs, &j->link);
     p->n_running++;
-    job_start(j);
+    j->is_held_back = has_orphan(p->worker, j);
+    if (!j->is_held_back)
+        job_start(j);
+}
+
+static void start_of_partition(struct worker *w, struct partition *p)
+{
+    LIST_EACH(it, &p->jobs)
+    {
+        struct job *j = LIST_ENTRY(it, struct job, link);
+
+        if (j->is_held_back && !has_orphan(w, j)) {
+            j->is_held_back = false;
+            job_start(j);
+        }
+    }
+}
+
+void intake_start_held_back(struct worker *w)
+{
+    LIST_EACH(it, &w->partitions)
+    start_of_partition(w, LIST_ENTRY(it, struct partition, link));
 }
 
 void intake_message(void *worker, struct broker_part *bp, const struct message *m)

@@ -38,12 +38,17 @@ static void bury(struct worker *w, struct job *j)
 static void reap(void *arg)
 {
     struct worker *w = arg;
-    bool had_any = !list_is_empty(&w->dead);
+    bool had_any = !list_is_empty(&w->dead), had_orphan = false;
 
     for (struct list *it = list_take_first(&w->dead); it != NULL; it = list_take_first(&w->dead)) {
-        job_free(LIST_ENTRY(it, struct job, link));
+        struct job *j = LIST_ENTRY(it, struct job, link);
+
+        had_orphan |= j->owner == NULL;
+        job_free(j);
         w->n_jobs--;
     }
+    if (had_orphan)
+        intake_start_held_back(w);
     if (had_any && !w->is_draining)
         loop_wake(w->env.loop, &w->pump);
     if (w->is_draining && !w->is_stopping && !has_running(w))

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A scripted HTTP client on virtual time that plays the provider too, with a ledger of what was asked and what was
+ * paid. */
+#ifndef SIM_SCRIPT_HTTP_H
+#define SIM_SCRIPT_HTTP_H
+
+#include "seam/http.h"
+
+struct loop;
+struct rng;
+
+/* What the provider does with one request. */
+enum act {
+    ACT_OK,
+    ACT_429,
+    ACT_500,
+    ACT_RESET,
+    ACT_TRUNCATE,
+    ACT_SILENCE,
+    ACT_EMPTY,
+    ACT_BAD_JSON,
+    ACT_401,
+    ACT_REFUSE,
+    ACT_MAX
+};
+
+struct play {
+    enum act act;
+    int64_t latency_us;
+    int64_t retry_after_s; /* of a 429; 0: no header */
+    const char *answer;    /* of ACT_OK; NULL: made from the model */
+};
+
+/* One request as the provider saw it. */
+struct entry {
+    char key[40]; /* Idempotency-Key */
+    char model[40];
+    char tag[40]; /* what follows "JOB:" in the prompt, up to a blank */
+    int64_t at_us;
+    int64_t ended_us; /* answered or closed; 0: under way */
+    enum act act;
+    bool is_paid; /* a complete answer was handed over */
+    bool is_cancelled;
+};
+
+/* Shared by all clients of a world. */
+struct ledger {
+    struct entry *entries;
+    int n, cap;
+    int in_flight, in_flight_max;
+    int paid_twice; /* requests for a call whose answer had been handed over before: must stay 0 */
+    /* Decides; `nth` counts the requests of this key so far, from 0. */
+    struct play (*decide)(const struct entry *e, int nth, void *arg);
+    void *arg;
+};
+
+struct http *script_http_new(struct loop *l, struct ledger *ledger);
+/* Requests of a model (NULL: all) and tag (NULL: all). */
+int ledger_count(const struct ledger *g, const char *model, const char *tag);
+void ledger_done(struct ledger *g);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A whole fleet on virtual time: memory broker, journal and limiter that outlive the workers, scripted providers, a
+ * printed seed. */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include <jansson.h>
+
+#include "base/rng.h"
+#include "core/registry.h"
+#include "engine/worker.h"
+#include "impl/broker_mem.h"
+#include "impl/journal_mem.h"
+#include "impl/limiter_mem.h"
+#include "loop.h"
+#include "sim/script_http.h"
+
+enum { WORLD_WORKERS_MAX = 4, WORLD_MODELS = 4 };
+
+/* One process. */
+struct crew {
+    struct world *world;
+    int index;
+    struct rng rng;
+    struct http *http;
+    struct limiter *limiter;
+    struct journal *journal;
+    struct broker *broker;
+    struct worker *worker;
+    char incarnation[32];
+    bool is_stopped;
+    int exit_code;
+};
+
+struct world {
+    uint64_t seed;
+    struct rng rng;
+    struct loop *loop;
+    struct mem_topics *topics;
+    struct journal_store *store;
+    struct limiter_store *limits;
+    struct ledger ledger;
+    struct crew crews[WORLD_WORKERS_MAX];
+    int n_partitions;
+    int n_incarnations;
+    /* settings, before world_add_worker() */
+    struct pool_conf pools[2];
+    int n_pools;
+    struct retry_conf retry;
+    int64_t deadline_us;
+    struct worker_conf worker;
+    int abort_per_mille;
+    size_t limit;
+    struct provider provider;
+    struct model models[WORLD_MODELS]; /* "a", "b", "c" and "d"; vendor names "m-a"... pools -1 until set */
+    struct registry registry;
+};
+
+void world_init(struct world *w, uint64_t seed, int n_partitions);
+void world_done(struct world *w);
+/* Starts a worker that owns partitions [first, first + n). */
+struct crew *world_add_worker(struct world *w, int first, int n);
+/* kill -9: everything of the process is gone at once; its liveness in the journal ends too. */
+void world_crash(struct crew *c);
+/* Appends a job; fmt is its JSON. Returns the offset. */
+int64_t world_job(struct world *w, int partition, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Runs for this long, virtual time. */
+void world_run(struct world *w, int64_t us);
+/* Runs until every record of every partition is finished and committed; false after `us`. */
+bool world_run_until_done(struct world *w, int64_t us);
+/* The committed result of a position, or NULL (a new reference). */
+json_t *world_result(const struct world *w, int partition, int64_t offset);
+/* Number of committed records of this output for the position (-1, -1: all). */
+int world_count(const struct world *w, enum output o, int partition, int64_t offset);
+/* Most requests any window of `us` saw for models of a pool (by vendor name's model pool). */
+int world_max_in_window(const struct world *w, int pool, int64_t us);
+
+#endif
