@@ -224,6 +224,8 @@ static void check_topics(struct config_loader *l)
     static const char *const options[] = {"kafka.topics.results", "kafka.topics.calls", "kafka.topics.dead_letters"};
     const struct config_kafka *k = &l->config->kafka;
     const char *const outputs[] = {k->results, k->calls, k->dead_letters};
+    const struct config_object *o = &l->objects[0];
+    struct config_place at;
 
     if (k->jobs.n == 0)
         config_error(l->report, place_of(&l->objects[0], "kafka.topics.jobs"),
@@ -237,9 +239,10 @@ static void check_topics(struct config_loader *l)
         for (size_t j = 0; j < i; j++)
             if (strcmp(outputs[j], outputs[i]) == 0)
                 other = options[j];
-        if (other != NULL)
-            config_error(l->report, place_of(&l->objects[0], options[i]), "%s: '%s' is also in %s", options[i],
-                         outputs[i], other);
+        if (other == NULL)
+            continue;
+        at = place_of(o, is_unset(o, options[i]) ? other : options[i]); /* one of the two was written */
+        config_error(l->report, at, "%s: '%s' is also in %s", options[i], outputs[i], other);
     }
 }
 

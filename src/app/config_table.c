@@ -102,17 +102,23 @@ static const struct option options[] = {
     {"kafka.start", OPT_ENUM, IN_CONFIG(kafka.start), .fallback = "earliest", .words = "earliest latest",
      .help = "Where to begin in a partition for which the group has no commit."},
     {"kafka.on_gap", OPT_ENUM, IN_CONFIG(kafka.on_gap), .fallback = "continue", .words = "continue stop",
-     .help = "What to do when retention deleted the committed offset: go on behind the gap (counted and logged), or stop."},
+     .help = "What to do when retention deleted the committed offset: go on behind the gap (counted and "
+             "logged), or stop."},
     {"kafka.slot", OPT_STRING, IN_CONFIG(kafka.slot), .flags = OPT_AUTO, .fallback = "auto", FORM(label),
-     .help = "Stable name of this process in the group. `auto` leases one in Redis; set it to the pod's name in a StatefulSet."},
-    {"kafka.delivery", OPT_ENUM, IN_CONFIG(kafka.delivery), .fallback = "exactly_once", .words = "exactly_once at_least_once",
-     .help = "`exactly_once` writes records and offsets in one transaction. Changing it needs a full stop of the group."},
-    {"kafka.commit_interval", OPT_DURATION, IN_CONFIG(kafka.commit_interval_us), RANGE(10 * MS, 10 * SECOND), .fallback = "200ms",
+     .help = "Stable name of this process in the group. `auto` leases one in Redis; set it to the pod's name "
+             "in a StatefulSet."},
+    {"kafka.delivery", OPT_ENUM, IN_CONFIG(kafka.delivery), .fallback = "exactly_once",
+     .words = "exactly_once at_least_once",
+     .help = "`exactly_once` writes records and offsets in one transaction. Changing it needs a full stop of "
+             "the group."},
+    {"kafka.commit_interval", OPT_DURATION, IN_CONFIG(kafka.commit_interval_us), RANGE(10 * MS, 10 * SECOND),
+     .fallback = "200ms",
      .help = "How long finished jobs are gathered before they are committed together."},
     {"kafka.prefetch_bytes", OPT_SIZE, IN_CONFIG(kafka.prefetch_bytes), RANGE(16 * KIB, 64 * MIB), .fallback = "512KiB",
      .help = "Records held ready per partition."},
     {"kafka.properties", OPT_MAP_TEXT, IN_CONFIG(kafka.properties),
-     .help = "Any librdkafka property, for example `security.protocol`; each one is checked by librdkafka when the file is read. "
+     .help = "Any librdkafka property, for example `security.protocol`; each one is checked by librdkafka "
+             "when the file is read. "
              "Relative `*.location` paths count from the file's directory."},
 
     {"redis.url", OPT_URL, IN_CONFIG(redis.url), .fallback = "redis://localhost:6379/0", .words = "redis rediss",
@@ -126,7 +132,8 @@ static const struct option options[] = {
      .help = "Keep paid answers until they are committed, so that a crash never pays for them again."},
     {"journal.url", OPT_URL, IN_CONFIG(journal.url), .fallback_help = "`redis.url`", .words = "redis rediss",
      .help = "Redis of the journal."},
-    {"journal.ttl", OPT_DURATION, IN_CONFIG(journal.ttl_us), .flags = OPT_AUTO, RANGE(MINUTE, 365 * DAY), .fallback = "auto",
+    {"journal.ttl", OPT_DURATION, IN_CONFIG(journal.ttl_us), .flags = OPT_AUTO, RANGE(MINUTE, 365 * DAY),
+     .fallback = "auto",
      .help = "How long an answer is kept when nothing commits it. `auto`: the jobs topic's retention and one day."},
 
     {"providers.*.api", OPT_ENUM, IN_PROVIDER(api), .flags = OPT_REQUIRED, .words = "openai",
@@ -154,14 +161,17 @@ static const struct option options[] = {
      .fallback_help = "no limit", .help = "Calls under way at once, over all processes."},
     {"models.*.limits.largest_call", OPT_COUNT, IN_MODEL(limits.largest_call), .flags = OPT_RELOAD,
      RANGE(1, 1000000000),
-     .fallback_help = "the larger of 5 % of `tokens_per_minute` and twice `max_output_tokens`, at most half of `tokens_per_minute`",
-     .help = "Most tokens one call may reserve (prompt and `max_output_tokens`); a larger one ends `over_pool`. It is also the "
+     .fallback_help = "the larger of 5 % of `tokens_per_minute` and twice `max_output_tokens`, at most half "
+                      "of `tokens_per_minute`",
+     .help = "Most tokens one call may reserve (prompt and `max_output_tokens`); a larger one ends "
+             "`over_pool`. It is also the "
              "token bucket's size: a large one costs utilisation."},
     {"models.*.price.input", OPT_MONEY, IN_MODEL(price.input), .flags = OPT_RELOAD, .fallback_help = "unknown",
      .help = "USD per million input tokens. Unknown prices give `cost_usd: null`."},
     {"models.*.price.output", OPT_MONEY, IN_MODEL(price.output), .flags = OPT_RELOAD, .fallback_help = "unknown",
      .help = "USD per million output tokens."},
-    {"models.*.price.cached_input", OPT_MONEY, IN_MODEL(price.cached_input), .flags = OPT_RELOAD, .fallback_help = "as `input`",
+    {"models.*.price.cached_input", OPT_MONEY, IN_MODEL(price.cached_input), .flags = OPT_RELOAD,
+     .fallback_help = "as `input`",
      .help = "USD per million input tokens that the provider had cached."},
     {"models.*.max_output_tokens", OPT_COUNT, IN_MODEL(max_output_tokens), .flags = OPT_RELOAD, RANGE(1, 10000000),
      .fallback = "1024", .help = "Output tokens asked for when the job names none."},
@@ -171,7 +181,8 @@ static const struct option options[] = {
      .help = "Request parameters sent with every call (`temperature: 0.7`); the job's own win."},
     {"models.*.timeout.connect", OPT_DURATION, IN_MODEL(timeout.connect_us), .flags = OPT_RELOAD, RANGE(1 * MS, DAY),
      .fallback = "5s", .help = "Connection and TLS handshake. Default values are lowered to `total`."},
-    {"models.*.timeout.first_byte", OPT_DURATION, IN_MODEL(timeout.first_byte_us), .flags = OPT_RELOAD, RANGE(1 * MS, DAY),
+    {"models.*.timeout.first_byte", OPT_DURATION, IN_MODEL(timeout.first_byte_us),
+     .flags = OPT_RELOAD, RANGE(1 * MS, DAY),
      .fallback = "60s", .help = "From the request written to the first byte of the answer."},
     {"models.*.timeout.idle", OPT_DURATION, IN_MODEL(timeout.idle_us), .flags = OPT_RELOAD, RANGE(1 * MS, DAY),
      .fallback = "30s", .help = "Longest gap inside an answer."},
@@ -191,12 +202,14 @@ static const struct option options[] = {
      .help = "Tries per call, the first included."},
     {"retry.base", OPT_DURATION, IN_CONFIG(retry.base_us), RANGE(1 * MS, HOUR), .fallback = "500ms",
      .help = "First back-off; it doubles with each try, with jitter. A provider's own hint is never undercut."},
-    {"retry.cap", OPT_DURATION, IN_CONFIG(retry.cap_us), RANGE(1 * MS, HOUR), .fallback = "20s", .help = "Longest back-off."},
+    {"retry.cap", OPT_DURATION, IN_CONFIG(retry.cap_us), RANGE(1 * MS, HOUR), .fallback = "20s",
+     .help = "Longest back-off."},
 
     {"shutdown.grace", OPT_DURATION, IN_CONFIG(shutdown_grace_us), RANGE(0, HOUR), .fallback = "25s",
      .help = "After SIGTERM: time for calls under way to finish. Keep it below the supervisor's own limit."},
 
-    {"log.level", OPT_ENUM, IN_CONFIG(log_level), .flags = OPT_RELOAD, .fallback = "info", .words = "debug info warn error",
+    {"log.level", OPT_ENUM, IN_CONFIG(log_level), .flags = OPT_RELOAD, .fallback = "info",
+     .words = "debug info warn error",
      .help = "Least severity that is logged."},
     {"log.format", OPT_ENUM, IN_CONFIG(log_format), .fallback = "auto", .words = "auto pretty logfmt json",
      .help = "`auto`: pretty on a terminal, else logfmt."},

@@ -178,8 +178,9 @@ static bool place_node(struct builder *b, struct yaml_node *n)
     if (before != NULL)
         config_error(b->report, b->key[top]->place, "duplicate key '%s' (first on line %d)", b->key[top]->text,
                      before->key->place.line);
-    if (n->place.line == 0)
-        n->place = b->key[top]->place; /* an empty value has no token */
+    /* An empty value has no token. One on a line of its own is shown by its key: the line may be a secret's. */
+    if (n->place.line != b->key[top]->place.line)
+        n->place = b->key[top]->place;
     if (before == NULL)
         yaml_add(parent, b->key[top], n);
     b->key[top] = NULL;

@@ -180,7 +180,7 @@ static void test_computed_defaults_give_way(void **state)
         int64_t idle_us;
     } cases[] = {
         {"limits: {tokens_per_minute: 1M}", 50000, 120000000, 30000000}, /* 5 % */
-        {"limits: {tokens_per_minute: 20k}", 2048, 120000000, 30000000}, /* twice max_output_tokens */
+        {"limits: {tokens_per_minute: 30k}", 2048, 120000000, 30000000}, /* twice max_output_tokens */
         {"limits: {tokens_per_minute: 3k}", 1500, 120000000, 30000000},  /* at most half */
         {"timeout: {total: 20s}", 0, 20000000, 20000000},                /* parts are lowered to total */
         {"timeout: {total: 299s}", 0, 299000000, 30000000},
@@ -237,6 +237,7 @@ static void test_flag_beats_environment_beats_file(void **state)
                                       "TUTTI_WORKERS=2",
                                       "TUTTI_PORT=tcp://10.0.0.1:80",
                                       "TUTTI_SERVICE_HOST=10.0.0.1",
+                                      "TUTTI_REDIS__URL=redis://h/${env:X}",
                                       NULL};
     static const char *const sets[] = {"kafka.group=from-flag", "journal.enabled=false", "log.level=warn"};
     struct config_input in = {.env = env, .sets = sets, .n_sets = 3};
@@ -252,6 +253,7 @@ static void test_flag_beats_environment_beats_file(void **state)
     assert_int_equal(r.config->kafka.jobs.n, 2);
     assert_string_equal(r.config->kafka.jobs.items[1], "b");
     assert_int_equal(r.config->workers, 2);
+    assert_string_equal(r.config->redis.url, "redis://h/${env:X}"); /* a variable's text is not expanded */
     assert_false(r.config->journal.is_enabled);
     assert_int_equal(r.config->log_level, LOG_WARN);
     config_reading_done(&r);
