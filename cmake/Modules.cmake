@@ -42,7 +42,7 @@ add_dependencies(tutti_build_id build_id)
 
 file(GLOB OUTCOME_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/core/outcome*.c)
 
-tutti_module(base USES PkgConfig::JANSSON PkgConfig::CRYPTO)
+tutti_module(base USES PkgConfig::JANSSON PkgConfig::CRYPTO m)
 tutti_module(loop USES tutti_base PkgConfig::EVENT Threads::Threads)
 tutti_module(outcome SOURCES ${OUTCOME_SOURCES} USES tutti_base)
 tutti_module(core USES tutti_outcome tutti_loop tutti_base PkgConfig::JANSSON)
