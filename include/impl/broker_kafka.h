@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The broker over Apache Kafka (librdkafka >= 2.0.2; brokers 2.5-3.9 and 4.1+). One consumer, one producer and one committer
- * thread per worker. Offsets, metadata and records of a batch are one transaction; start offsets are always chosen here.
- * source: DESIGN 6, reference/kafka.md 4.11 */
+/* The broker over Apache Kafka (librdkafka >= 2.0.2; brokers 2.5-3.9 and 4.1+). One consumer, one producer and one
+ * committer thread per worker. Offsets, metadata and records of a batch are one transaction; start offsets are always
+ * chosen here. source: DESIGN 6, reference/kafka.md 4.11 */
 #ifndef IMPL_BROKER_KAFKA_H
 #define IMPL_BROKER_KAFKA_H
 
@@ -24,31 +24,33 @@ struct kafka_property {
 
 /* Borrowed: everything must outlive the broker. */
 struct kafka_conf {
-    const char *brokers;             /* host:port,... */
+    const char *brokers; /* host:port,... */
     const char *group;
-    const char *const *topics;       /* topics[n_topics]: the jobs */
+    const char *const *topics; /* topics[n_topics]: the jobs */
     int n_topics;
-    const char *outputs[OUT_MAX];    /* topic per output; NULL: its records are left out */
-    enum kafka_start start;          /* of a partition without a commit */
-    enum kafka_on_gap on_gap;        /* the committed offset was deleted by retention */
+    const char *outputs[OUT_MAX]; /* topic per output; NULL: its records are left out */
+    enum kafka_start start;       /* of a partition without a commit */
+    enum kafka_on_gap on_gap;     /* the committed offset was deleted by retention */
     enum kafka_delivery delivery;
     int64_t commit_interval_us;
-    int64_t prefetch_bytes;          /* per partition */
-    int64_t session_timeout_us;      /* 0: 20 s */
-    const char *slot;                /* stable name of this process in the group */
-    int worker;                      /* index in the process; transactional.id is group-slot-worker */
+    int64_t prefetch_bytes;                  /* per partition */
+    int64_t session_timeout_us;              /* 0: 20 s */
+    const char *slot;                        /* stable name of this process in the group */
+    int worker;                              /* index in the process; transactional.id is group-slot-worker */
     const struct kafka_property *properties; /* properties[n_properties] */
     int n_properties;
-    /* Test seam, normally NULL: runs on the committer thread when a transaction has records and offsets but is not committed. */
+    /* Test seam, normally NULL: runs on the committer thread when a transaction has records and offsets but is not
+     * committed. */
     void (*before_commit)(void *arg);
     void *before_commit_arg;
 };
 
-/* Checks names and values without connecting. -EINVAL: *out_why (of `size` bytes) says what is wrong, without secret values.
- * thread  any */
+/* Checks names and values without connecting. -EINVAL: *out_why (of `size` bytes) says what is wrong, without secret
+ * values. thread  any */
 int kafka_conf_check(const struct kafka_conf *conf, char *out_why, size_t size);
 
-/* owns    `loop` and `conf` stay the caller's and must outlive the broker; free with ops->free() after stop() is done */
+/* owns    `loop` and `conf` stay the caller's and must outlive the broker; free with ops->free() after stop() is done
+ */
 struct broker *broker_kafka_new(struct loop *loop, const struct kafka_conf *conf);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Kafka adapter's life: start (topics, limits and init_transactions on the committer, then subscribe), the pump that moves
- * rebalances, batches and stopping on, and the stop: commit what was handed over, leave the group, destroy on the committer, each
- * bounded in time. Loop thread only; nothing here blocks. */
+/* The Kafka adapter's life: start (topics, limits and init_transactions on the committer, then subscribe), the pump
+ * that moves rebalances, batches and stopping on, and the stop: commit what was handed over, leave the group, destroy
+ * on the committer, each bounded in time. Loop thread only; nothing here blocks. */
 #include "broker/kafka_internal.h"
 
 #include <errno.h>
@@ -40,7 +40,7 @@ void kafka_fail(struct kafka *k, int exit_code, const char *fmt, ...)
     kafka_pump(k);
 }
 
-/* --- start -------------------------------------------------------------------------------------------------------------------- */
+/* --- start --- */
 
 /* Committer thread. */
 static void run_init(struct kafka_task *t)
@@ -59,6 +59,7 @@ static int subscribe(struct kafka *k)
 
     for (int i = 0; i < k->conf->n_topics; i++)
         (void)rd_kafka_topic_partition_list_add(list, k->conf->topics[i], RD_KAFKA_PARTITION_UA);
+    k->is_subscribed = true;
     err = rd_kafka_subscribe(k->consumer, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -144,7 +145,7 @@ static int start(struct broker *b, const struct broker_events *ev, void *arg)
     return 0;
 }
 
-/* --- stop --------------------------------------------------------------------------------------------------------------------- */
+/* --- stop --- */
 
 /* Committer thread. */
 static void run_end(struct kafka_task *t)
@@ -152,6 +153,10 @@ static void run_end(struct kafka_task *t)
     struct kafka *k = CONTAINER_OF(t, struct kafka, end);
 
     kafka_txn_close(&k->txn);
+    /* A cooperative member that joined but got no assignment yet aborts in its assignor (librdkafka #4381, fixed
+     * in 2.3.0): it has left the group, its memory is given up. */
+    if (k->is_subscribed && !k->has_joined && rd_kafka_version() < 0x02030000)
+        return;
     rd_kafka_destroy_flags(k->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE); /* it is closed */
 }
 
@@ -218,7 +223,8 @@ static void stop_pump(struct kafka *k)
     if (k->state == KAFKA_FLUSHING && is_late)
         kafka_committer_quit(k->committer); /* the batch in flight ends without an answer */
     /* The handle must outlive whoever is inside a call of it. */
-    if (k->state == KAFKA_FLUSHING && (is_flushed(k) || is_late) && !k->is_initialising && k->lookup == NULL && k->batch == NULL)
+    if (k->state == KAFKA_FLUSHING && (is_flushed(k) || is_late) && !k->is_initialising && k->lookup == NULL &&
+        k->batch == NULL)
         close_group(k);
     else if (k->state == KAFKA_CLOSING && (rd_kafka_consumer_closed(k->consumer) || is_late))
         destroy(k);
@@ -249,7 +255,7 @@ static void stop(struct broker *b, void (*done)(void *arg), void *arg)
     kafka_pump(k);
 }
 
-/* --- running ------------------------------------------------------------------------------------------------------------------ */
+/* --- running --- */
 
 static void drop_stale(struct kafka *k)
 {

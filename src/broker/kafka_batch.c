@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Group commit: gathers finished publications and closes a batch every commit interval, or when it is large, or when a partition
- * or the process wants to leave; one batch is in flight. A batch takes everything gathered, because position() covers everything
- * finished. What an aborted batch held goes back in front of newer ones. Loop thread; the batch in flight is the committer's. */
+/* Group commit: gathers finished publications and closes a batch every commit interval, or when it is large, or when a
+ * partition or the process wants to leave; one batch is in flight. A batch takes everything gathered, because
+ * position() covers everything finished. What an aborted batch held goes back in front of newer ones. Loop thread; the
+ * batch in flight is the committer's. */
 #include "broker/kafka_internal.h"
 
 #include <string.h>
@@ -85,7 +86,7 @@ void kafka_gather_drop(struct kafka *k, struct kafka_part *p)
         kafka_pump(k);
 }
 
-/* --- closing -------------------------------------------------------------------------------------------------------------- */
+/* --- closing --- */
 
 /* Asks for the partition's position, once per batch. */
 static void touch(struct kafka *k, struct kafka_batch *b, struct kafka_part *p)
@@ -142,7 +143,7 @@ static void batch_free(struct kafka_batch *b)
     mem_free(b);
 }
 
-/* --- its end --------------------------------------------------------------------------------------------------------------- */
+/* --- its end --- */
 
 /* Puts back what must be sent again, in the old order and before what came later. */
 static void give_back(struct kafka *k, struct list *pubs)
@@ -162,8 +163,9 @@ static bool is_offset_committed(const struct kafka_batch *b, const struct kafka_
     return false;
 }
 
-/* Sorts the batch's publications: committed ones to published(), those of partitions given up to `stale`, the rest back. After a
- * reconciliation each partition speaks for itself: equal means committed, by us or by its next owner, who wrote the same. */
+/* Sorts the batch's publications: committed ones to published(), those of partitions given up to `stale`, the rest
+ * back. After a reconciliation each partition speaks for itself: equal means committed, by us or by its next owner, who
+ * wrote the same. */
 static void settle(struct kafka *k, struct kafka_batch *b)
 {
     struct list done, again;
@@ -211,7 +213,8 @@ static void on_done(struct kafka_task *t)
         metric_add(METRIC_BATCHES_COMMITTED, 1);
         metric_add(METRIC_RECORDS_PUBLISHED, b->n_records);
     } else {
-        log_event(LOG_WARN, "kafka_batch_aborted", "records=%d offsets=%d why=\"%s\"", b->n_records, b->n_offsets, b->why);
+        log_event(LOG_WARN, "kafka_batch_aborted", "records=%d offsets=%d why=\"%s\"", b->n_records, b->n_offsets,
+                  b->why);
         kafka_batch_back_off(k);
     }
     /* A refused membership comes with a rebalance event, and only its answer brings metadata that is taken. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The committer: one thread that runs what can only block, in the order given (transactions, admin calls, destroying handles).
- * It never touches a job, a partition or the loop but by loop_post(). Submitted from the loop thread; `is_quitting` from any. */
+/* The committer: one thread that runs what can only block, in the order given (transactions, admin calls, destroying
+ * handles). It never touches a job, a partition or the loop but by loop_post(). Submitted from the loop thread;
+ * `is_quitting` from any. */
 #include "broker/kafka_internal.h"
 
 #include <pthread.h>
@@ -15,9 +16,9 @@ struct kafka_committer {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct list queue;   /* under lock */
-    bool is_ending;      /* under lock: no more tasks come */
-    bool is_abandoned;   /* under lock: post nothing any more */
+    struct list queue; /* under lock */
+    bool is_ending;    /* under lock: no more tasks come */
+    bool is_abandoned; /* under lock: post nothing any more */
     atomic_bool is_quitting;
 };
 
@@ -53,7 +54,8 @@ static void *committer_thread(void *arg)
         t->fn(t);
         pthread_mutex_lock(&c->lock);
         if (!c->is_abandoned)
-            loop_post(c->loop, on_posted, t); /* under the lock: the loop outlives only a committer that is not abandoned */
+            loop_post(c->loop, on_posted,
+                      t); /* under the lock: the loop outlives only a committer that is not abandoned */
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Turns struct kafka_conf into librdkafka's configuration, and checks it. Properties the delivery guarantees rest on are ours
- * and refused. Library log lines go to log_event(), rare ones at most; values of secret properties never do. Any thread. */
+/* Turns struct kafka_conf into librdkafka's configuration, and checks it. Properties the delivery guarantees rest on
+ * are ours and refused. Library log lines go to log_event(), rare ones at most; values of secret properties never do.
+ * Any thread. */
 #include "broker/kafka_internal.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static const char *why_ours(const char *name)
     return NULL;
 }
 
-/* --- the library's log lines -------------------------------------------------------------------------------------------- */
+/* --- the library's log lines --- */
 
 enum { LOG_SLOTS = 64 };
 
@@ -101,7 +102,7 @@ static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char 
     log_event(to, "kafka_log", "client=%s fac=%s line=\"%s\"", is_producer ? "producer" : "consumer", fac, line);
 }
 
-/* --- building -------------------------------------------------------------------------------------------------------------- */
+/* --- building --- */
 
 struct builder {
     rd_kafka_conf_t *conf;

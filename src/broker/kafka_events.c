@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What comes out of the library's queues: rebalances, errors and commit answers from the consumer's queue, messages from the
- * partitions' queues. Wake-ups are edge triggered, so a queue is always read until it is empty, and looked at every 500 ms in any
- * case (that also keeps max.poll.interval.ms quiet on newer versions). Loop thread only. */
+/* What comes out of the library's queues: rebalances, errors and commit answers from the consumer's queue, messages
+ * from the partitions' queues. Wake-ups are edge triggered, so a queue is always read until it is empty, and looked at
+ * every 500 ms in any case (that also keeps max.poll.interval.ms quiet on newer versions). Loop thread only. */
 #include "broker/kafka_internal.h"
 
 #include <string.h>
@@ -13,7 +13,8 @@
 
 enum { MAX_HEADERS = 64, MAX_SKIPPED = 1000 };
 
-/* Errors of the handle as a whole. The library repairs connections by itself; only refusals and fatal ones end the process. */
+/* Errors of the handle as a whole. The library repairs connections by itself; only refusals and fatal ones end the
+ * process. */
 static void on_error(struct kafka *k, rd_kafka_resp_err_t err, const char *text)
 {
     char why[KAFKA_WHY];
@@ -41,7 +42,8 @@ static void on_error(struct kafka *k, rd_kafka_resp_err_t err, const char *text)
         log_event(LOG_WARN, "kafka_error", "code=%s why=\"%s\"", rd_kafka_err2name(err), text);
 }
 
-/* A message that did not go to its partition's own queue cannot be put in order any more: start again from the commit. */
+/* A message that did not go to its partition's own queue cannot be put in order any more: start again from the commit.
+ */
 static void on_stray(struct kafka *k, rd_kafka_event_t *ev)
 {
     const rd_kafka_message_t *m;
@@ -50,8 +52,8 @@ static void on_stray(struct kafka *k, rd_kafka_event_t *ev)
         if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR)
             on_error(k, m->err, rd_kafka_message_errstr(m));
         else if (kafka_part_find(&k->parts, rd_kafka_topic_name(m->rkt), m->partition) != NULL)
-            kafka_fail(k, EX_TEMPFAIL, "%s [%d]: offset %lld came through the consumer's queue", rd_kafka_topic_name(m->rkt),
-                       m->partition, (long long)m->offset);
+            kafka_fail(k, EX_TEMPFAIL, "%s [%d]: offset %lld came through the consumer's queue",
+                       rd_kafka_topic_name(m->rkt), m->partition, (long long)m->offset);
     }
 }
 
@@ -81,7 +83,7 @@ void kafka_events_drain(struct kafka *k)
     kafka_pump(k);
 }
 
-/* --- messages --------------------------------------------------------------------------------------------------------------- */
+/* --- messages --- */
 
 static int take_headers(const rd_kafka_message_t *m, struct message_header *out)
 {
@@ -93,7 +95,8 @@ static int take_headers(const rd_kafka_message_t *m, struct message_header *out)
     while (n < MAX_HEADERS) {
         const void *value;
 
-        if (rd_kafka_header_get_all(h, (size_t)n, &out[n].name, &value, &out[n].value_len) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        if (rd_kafka_header_get_all(h, (size_t)n, &out[n].name, &value, &out[n].value_len) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR)
             break;
         out[n++].value = value;
     }
@@ -124,8 +127,8 @@ static void on_part_error(struct kafka *k, const struct kafka_part *p, const rd_
     /* Deleted under our reading position: where to go on is decided at the start, from the commit (kafka.on_gap). */
     if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         kafka_fail(k, k->conf->on_gap == KAFKA_GAP_STOP ? EX_DATAERR : EX_TEMPFAIL,
-                   "%s [%d]: offset %lld was deleted before it was read: %s", p->topic, p->pub.partition, (long long)m->offset,
-                   rd_kafka_message_errstr(m));
+                   "%s [%d]: offset %lld was deleted before it was read: %s", p->topic, p->pub.partition,
+                   (long long)m->offset, rd_kafka_message_errstr(m));
         return;
     }
     on_error(k, m->err, rd_kafka_message_errstr(m));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the Kafka adapter share. Loop side: kafka.c (life), kafka_events.c (the consumer's queue), kafka_rebalance.c
- * (assign, revoke), kafka_lookup.c (start offsets), kafka_batch.c (group commit), kafka_alo.c (at-least-once). Committer side:
- * kafka_committer.c (the thread), kafka_topics.c (topics and limits), kafka_txn.c (transactions). kafka_conf.c serves both. */
+/* What the files of the Kafka adapter share. Loop side: kafka.c (life), kafka_events.c (the consumer's queue),
+ * kafka_rebalance.c (assign, revoke), kafka_lookup.c (start offsets), kafka_batch.c (group commit), kafka_alo.c
+ * (at-least-once). Committer side: kafka_committer.c (the thread), kafka_topics.c (topics and limits), kafka_txn.c
+ * (transactions). kafka_conf.c serves both. */
 #ifndef BROKER_KAFKA_INTERNAL_H
 #define BROKER_KAFKA_INTERNAL_H
 
@@ -26,15 +27,15 @@ enum {
 struct kafka;
 struct kafka_batch;
 
-/* --- conf (any thread) ------------------------------------------------------------------------------------------------ */
+/* --- conf (any thread) --- */
 
-/* NULL: refused, *out_why says why. `max_batch_bytes`, `max_record_bytes`: from the output topics' limits; is_careful: one
- * record per produce batch, so that a failing record names itself. */
+/* NULL: refused, *out_why says why. `max_batch_bytes`, `max_record_bytes`: from the output topics' limits; is_careful:
+ * one record per produce batch, so that a failing record names itself. */
 rd_kafka_conf_t *kafka_conf_consumer(const struct kafka_conf *c, char *out_why, size_t size);
 rd_kafka_conf_t *kafka_conf_producer(const struct kafka_conf *c, size_t max_batch_bytes, size_t max_record_bytes,
                                      bool is_careful, char *out_why, size_t size);
 
-/* --- start of a partition (pure) --------------------------------------------------------------------------------------- */
+/* --- start of a partition (pure) --- */
 
 enum kafka_start_verdict { START_FIRST, START_RESUME, START_GAP, START_RECREATED };
 
@@ -48,11 +49,11 @@ struct kafka_start_at {
 /* committed < 0: none. [low, high]: what the partition holds. */
 struct kafka_start_at kafka_start_decide(int64_t committed, int64_t low, int64_t high, enum kafka_start start);
 
-/* --- group metadata ----------------------------------------------------------------------------------------------------- */
+/* --- group metadata --- */
 
 struct kafka_snapshot {
     rd_kafka_consumer_group_metadata_t *group;
-    int refs;         /* loop thread only */
+    int refs; /* loop thread only */
     int generation;
 };
 
@@ -62,7 +63,7 @@ int kafka_snapshot_parse(const void *bytes, size_t size, int *out_generation, bo
 struct kafka_snapshot *kafka_snapshot_take(rd_kafka_t *consumer);
 void kafka_snapshot_unref(struct kafka_snapshot *s);
 
-/* --- committer thread ------------------------------------------------------------------------------------------------- */
+/* --- committer thread --- */
 
 struct kafka_committer;
 
@@ -83,20 +84,20 @@ void kafka_committer_pause(struct kafka_committer *c, int pause_ms);
 /* Joins and frees; after `wait_us` the stuck thread is left behind (false) and posts nothing any more. */
 bool kafka_committer_free(struct kafka_committer *c, int64_t wait_us);
 
-/* --- transactions (committer thread) ----------------------------------------------------------------------------------- */
+/* --- transactions (committer thread) --- */
 
 /* The producing side. Belongs to the committer thread once it runs, but for the atomics. */
 struct kafka_txn {
     const struct kafka_conf *conf;
     struct kafka_committer *committer;
-    rd_kafka_t *consumer;              /* for offsets, admin and metadata calls */
+    rd_kafka_t *consumer; /* for offsets, admin and metadata calls */
     rd_kafka_t *producer;
-    _Atomic size_t limits[OUT_MAX];    /* max.message.bytes per output topic; any thread */
-    atomic_bool is_auth_refused;       /* written by the loop from error events; any thread */
-    size_t batch_bytes;                /* the producer was made for topics of at least this limit */
+    _Atomic size_t limits[OUT_MAX]; /* max.message.bytes per output topic; any thread */
+    atomic_bool is_auth_refused;    /* written by the loop from error events; any thread */
+    size_t batch_bytes;             /* the producer was made for topics of at least this limit */
     bool is_careful;
-    int64_t fenced_us;                 /* when another producer last took our id, 0: never */
-    const struct record *failed;       /* record of a delivery failure */
+    int64_t fenced_us;           /* when another producer last took our id, 0: never */
+    const struct record *failed; /* record of a delivery failure */
     rd_kafka_resp_err_t failed_err;
 };
 
@@ -118,22 +119,22 @@ rd_kafka_resp_err_t kafka_produce(rd_kafka_t *producer, const char *topic, const
 /* Monotonic time of any thread. */
 int64_t kafka_clock_us(void);
 
-/* --- batches (loop thread, in flight the committer's) ------------------------------------------------------------------- */
+/* --- batches (loop thread, in flight the committer's) --- */
 
 struct kafka_offset {
     struct kafka_part *part; /* may be gone; valid while the batch is in flight */
     int64_t base;
     char *metadata;
     size_t metadata_len;
-    bool is_committed;       /* after a reconciliation: the group's committed position is this one */
+    bool is_committed; /* after a reconciliation: the group's committed position is this one */
 };
 
 struct kafka_batch {
     struct kafka_task task;
     struct kafka *k;
-    struct list pubs;              /* struct publication */
+    struct list pubs; /* struct publication */
     int n_pubs;
-    struct kafka_offset *offsets;  /* offsets[n_offsets] */
+    struct kafka_offset *offsets; /* offsets[n_offsets] */
     int n_offsets;
     struct kafka_snapshot *snapshot;
     enum kafka_result result;
@@ -142,26 +143,26 @@ struct kafka_batch {
     char why[KAFKA_WHY];
 };
 
-/* --- partitions --------------------------------------------------------------------------------------------------------- */
+/* --- partitions --- */
 
 enum kafka_part_state { PART_LOOKUP, PART_ACTIVE, PART_REVOKING, PART_GONE };
 
 struct kafka_part {
     struct broker_part pub;
-    struct list link;          /* kafka.parts, or kafka.gone until n_in_flight is 0 */
+    struct list link; /* kafka.parts, or kafka.gone until n_in_flight is 0 */
     struct kafka *k;
     char *topic;
     enum kafka_part_state state;
-    bool is_announced;         /* assigned() was called */
+    bool is_announced; /* assigned() was called */
     bool is_released;
-    bool is_looking;           /* part of the lookup under way */
-    int n_gathered;            /* publications waiting for a batch */
-    int n_in_flight;           /* publications in the batch under way */
-    uint64_t mark;             /* batch number that has taken its position */
-    int64_t next;              /* lower offsets are not delivered again */
-    int n_above;               /* lookups in a row with the commit above the high watermark */
-    rd_kafka_queue_t *queue;   /* its own queue while fetching */
-    int fd;                    /* eventfd of that queue, -1: none */
+    bool is_looking;         /* part of the lookup under way */
+    int n_gathered;          /* publications waiting for a batch */
+    int n_in_flight;         /* publications in the batch under way */
+    uint64_t mark;           /* batch number that has taken its position */
+    int64_t next;            /* lower offsets are not delivered again */
+    int n_above;             /* lookups in a row with the commit above the high watermark */
+    rd_kafka_queue_t *queue; /* its own queue while fetching */
+    int fd;                  /* eventfd of that queue, -1: none */
     struct watch *watch;
 };
 
@@ -174,7 +175,15 @@ struct kafka_change {
     int64_t deadline_us; /* of the engine's release() */
 };
 
-enum kafka_state { KAFKA_IDLE, KAFKA_STARTING, KAFKA_RUNNING, KAFKA_FLUSHING, KAFKA_CLOSING, KAFKA_DESTROYING, KAFKA_STOPPED };
+enum kafka_state {
+    KAFKA_IDLE,
+    KAFKA_STARTING,
+    KAFKA_RUNNING,
+    KAFKA_FLUSHING,
+    KAFKA_CLOSING,
+    KAFKA_DESTROYING,
+    KAFKA_STOPPED
+};
 
 struct kafka {
     struct broker base;
@@ -187,8 +196,8 @@ struct kafka {
     struct kafka_txn txn;
     struct kafka_task init;
     struct kafka_task end;
-    bool is_initialising;    /* the init task is under way */
-    bool is_clean;           /* stopped with every handle destroyed */
+    bool is_initialising; /* the init task is under way */
+    bool is_clean;        /* stopped with every handle destroyed */
     int init_code;
     char init_why[KAFKA_WHY];
 
@@ -196,12 +205,12 @@ struct kafka {
     rd_kafka_queue_t *queue; /* the consumer's */
     int fd;
     struct watch *watch;
-    struct timer tick;       /* every 500 ms */
-    struct wake pump;        /* progress that must not run inside a caller */
+    struct timer tick; /* every 500 ms */
+    struct wake pump;  /* progress that must not run inside a caller */
 
-    struct list parts;       /* struct kafka_part, in our hands */
-    struct list gone;        /* given up, but in the batch under way */
-    struct list changes;     /* struct kafka_change, oldest first */
+    struct list parts;   /* struct kafka_part, in our hands */
+    struct list gone;    /* given up, but in the batch under way */
+    struct list changes; /* struct kafka_change, oldest first */
     uint64_t epoch;
     struct kafka_lookup *lookup; /* under way */
     bool is_lookup_single;       /* the last one timed out: ask one partition at a time */
@@ -212,21 +221,22 @@ struct kafka {
     struct list stale;               /* publications whose partition is gone: dropped() in the next pump */
     int n_gathered;
     size_t gathered_bytes;
-    int64_t due_us;                  /* when the next batch closes, 0: nothing gathered */
-    int64_t not_before_us;           /* after a failed batch */
-    int n_failed;                    /* batches in a row */
+    int64_t due_us;        /* when the next batch closes, 0: nothing gathered */
+    int64_t not_before_us; /* after a failed batch */
+    int n_failed;          /* batches in a row */
     struct timer close_timer;
-    struct kafka_batch *batch;       /* under way */
+    struct kafka_batch *batch; /* under way */
     uint64_t batch_number;
-    struct kafka_alo *alo;           /* at-least-once mode */
-    _Atomic int64_t joining_us;      /* at-least-once mode: since when a JoinGroup is under way, 0: none; library threads */
+    struct kafka_alo *alo;      /* at-least-once mode */
+    _Atomic int64_t joining_us; /* at-least-once mode: since when a JoinGroup is under way, 0: none; library threads */
 
-    int64_t refresh_us;              /* when limits are read again */
+    int64_t refresh_us; /* when limits are read again */
     struct kafka_task refresh;
     int fail_code;
     char fail_why[KAFKA_WHY];
-    bool is_failed;                  /* failed() was called */
-    bool has_joined;                 /* a rebalance event came */
+    bool is_failed; /* failed() was called */
+    bool is_subscribed;
+    bool has_joined; /* a rebalance event came */
     void (*stopped)(void *arg);
     void *stopped_arg;
     int64_t stop_deadline_us;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where new partitions start: reads the committed offset, its metadata and the partition's range, off the loop (loop_work, calls of
- * at most a second), until they are answered; then gives the partition to the library with an explicit offset and its own queue.
- * The library is never left to choose: it can restart a partition at 0. An open transaction of a dead owner holds the answer back
- * for up to 20 s; after one time-out partitions are asked one by one, so that only those concerned wait.
- * Loop thread but for the work itself. source: reference/kafka.md 4.11 */
+/* Where new partitions start: reads the committed offset, its metadata and the partition's range, off the loop
+ * (loop_work, calls of at most a second), until they are answered; then gives the partition to the library with an
+ * explicit offset and its own queue. The library is never left to choose: it can restart a partition at 0. An open
+ * transaction of a dead owner holds the answer back for up to 20 s; after one time-out partitions are asked one by one,
+ * so that only those concerned wait. Loop thread but for the work itself. source: reference/kafka.md 4.11 */
 #include "broker/kafka_internal.h"
 
 #include <string.h>
@@ -49,8 +49,8 @@ static void run(struct work *w)
 
         if (e->err != RD_KAFKA_RESP_ERR_NO_ERROR)
             continue;
-        err = rd_kafka_query_watermark_offsets(l->consumer, e->topic, e->partition, &l->places[i].low, &l->places[i].high,
-                                               left_ms < 100 ? 100 : (int)left_ms);
+        err = rd_kafka_query_watermark_offsets(l->consumer, e->topic, e->partition, &l->places[i].low,
+                                               &l->places[i].high, left_ms < 100 ? 100 : (int)left_ms);
         l->places[i].has_range = err == RD_KAFKA_RESP_ERR_NO_ERROR;
         if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
             l->err = err;
@@ -84,17 +84,19 @@ static void open_queue(struct kafka *k, struct kafka_part *p)
 
 static void log_start(const struct kafka_part *p, const struct kafka_start_at *at, int64_t committed)
 {
-    static const char *const NAMES[] = {[START_FIRST] = "first", [START_RESUME] = "resume", [START_GAP] = "gap",
-                                        [START_RECREATED] = "recreated"};
+    static const char *const NAMES[] = {
+        [START_FIRST] = "first", [START_RESUME] = "resume", [START_GAP] = "gap", [START_RECREATED] = "recreated"};
     bool is_odd = at->verdict == START_GAP || at->verdict == START_RECREATED;
 
-    log_event(is_odd ? LOG_WARN : LOG_INFO, "partition_assigned", "topic=\"%s\" part=%d epoch=%llu off=%lld committed=%lld how=%s",
-              p->topic, p->pub.partition, (unsigned long long)p->pub.epoch, (long long)at->fetch, (long long)committed,
-              NAMES[at->verdict]);
+    log_event(is_odd ? LOG_WARN : LOG_INFO, "partition_assigned",
+              "topic=\"%s\" part=%d epoch=%llu off=%lld committed=%lld how=%s", p->topic, p->pub.partition,
+              (unsigned long long)p->pub.epoch, (long long)at->fetch, (long long)committed, NAMES[at->verdict]);
 }
 
-/* True: the start is decided. A commit above the end is believed only when it stays so: a new leader may lag for a moment. */
-static bool decide(struct kafka *k, struct kafka_part *p, int64_t committed, const struct place *at, struct kafka_start_at *out)
+/* True: the start is decided. A commit above the end is believed only when it stays so: a new leader may lag for a
+ * moment. */
+static bool decide(struct kafka *k, struct kafka_part *p, int64_t committed, const struct place *at,
+                   struct kafka_start_at *out)
 {
     *out = kafka_start_decide(committed, at->low, at->high, k->conf->start);
     if (out->verdict == START_RECREATED && ++p->n_above < ABOVE_TIMES)
@@ -102,7 +104,8 @@ static bool decide(struct kafka *k, struct kafka_part *p, int64_t committed, con
     if (out->verdict == START_GAP) {
         metric_add(METRIC_OFFSET_GAPS, 1);
         if (k->conf->on_gap == KAFKA_GAP_STOP) {
-            kafka_fail(k, EX_DATAERR, "%s [%d]: the committed offset %lld was deleted, the first is %lld (kafka.on_gap: stop)",
+            kafka_fail(k, EX_DATAERR,
+                       "%s [%d]: the committed offset %lld was deleted, the first is %lld (kafka.on_gap: stop)",
                        p->topic, p->pub.partition, (long long)committed, (long long)at->low);
             return false;
         }
@@ -111,8 +114,8 @@ static bool decide(struct kafka *k, struct kafka_part *p, int64_t committed, con
 }
 
 /* Gives one partition to the library and to the engine. */
-static void start(struct kafka *k, struct kafka_part *p, const rd_kafka_topic_partition_t *e, const struct kafka_start_at *at,
-                  int64_t high)
+static void start(struct kafka *k, struct kafka_part *p, const rd_kafka_topic_partition_t *e,
+                  const struct kafka_start_at *at, int64_t high)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_error_t *error;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Assignments. Rebalance events are applied strictly in order. An ASSIGN is answered at once with an empty incremental assign, so
- * that the group and our other partitions go on, and each partition starts to fetch when its start offset is known (lookup); the
- * library takes incremental assigns at any time. A REVOKE is answered when the engine has released its partitions and their last
- * batch is committed, 20 s later at most; one that is lost is answered at once. After every answer, and when a REVOKE begins,
- * the group metadata is taken anew: its generation is the one the broker will accept. Loop thread only.
- * source: reference/kafka.md 4.11, 5.5 */
+/* Assignments. Rebalance events are applied strictly in order. An ASSIGN is answered at once with an empty incremental
+ * assign, so that the group and our other partitions go on, and each partition starts to fetch when its start offset is
+ * known (lookup); the library takes incremental assigns at any time. A REVOKE is answered when the engine has released
+ * its partitions and their last batch is committed, 20 s later at most; one that is lost is answered at once. After
+ * every answer, and when a REVOKE begins, the group metadata is taken anew: its generation is the one the broker will
+ * accept. Loop thread only. source: reference/kafka.md 4.11, 5.5 */
 #include "broker/kafka_internal.h"
 
 #include <string.h>

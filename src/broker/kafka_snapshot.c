@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Group metadata for transactions, and where a partition starts: small rules without state. Metadata without a member or with
- * generation -1 would commit anything, so it is never handed out; the library has no getter, its serialised form is read.
- * Loop thread. source: reference/kafka.md 4.11, librdkafka rd_kafka_consumer_group_metadata_write() */
+/* Group metadata for transactions, and where a partition starts: small rules without state. Metadata without a member
+ * or with generation -1 would commit anything, so it is never handed out; the library has no getter, its serialised
+ * form is read. Loop thread. source: reference/kafka.md 4.11, librdkafka rd_kafka_consumer_group_metadata_write() */
 #include "broker/kafka_internal.h"
 
 #include <errno.h>
@@ -79,8 +79,8 @@ struct kafka_start_at kafka_start_decide(int64_t committed, int64_t low, int64_t
         return (struct kafka_start_at){START_RECREATED, low, low, false};
     if (committed >= low)
         return (struct kafka_start_at){START_RESUME, committed, committed, true};
-    /* What was finished above the deleted base stays finished: the window begins at the old base as long as its bitmap can
-     * reach over the gap. */
+    /* What was finished above the deleted base stays finished: the window begins at the old base as long as its bitmap
+     * can reach over the gap. */
     if (low - committed < KAFKA_SPAN)
         return (struct kafka_start_at){START_GAP, committed, low, true};
     return (struct kafka_start_at){START_GAP, low, low, false};

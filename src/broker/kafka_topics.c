@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Topics at start: waits for a broker, makes the missing ones with the broker's defaults, reads max.message.bytes of the output
- * topics. Committer thread only (every call here blocks, in slices of a second). It never changes an existing topic. */
+/* Topics at start: waits for a broker, makes the missing ones with the broker's defaults, reads max.message.bytes of
+ * the output topics. Committer thread only (every call here blocks, in slices of a second). It never changes an
+ * existing topic. */
 #include "broker/kafka_internal.h"
 
 #include <stdio.h>
@@ -45,9 +46,10 @@ static rd_kafka_resp_err_t look_up(struct kafka_txn *x, const char *topic)
 
 static bool is_refusal(rd_kafka_resp_err_t err)
 {
-    return err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED || err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
-           err == RD_KAFKA_RESP_ERR_POLICY_VIOLATION || err == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION ||
-           err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
+    return err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+           err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED || err == RD_KAFKA_RESP_ERR_POLICY_VIOLATION ||
+           err == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION || err == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+           err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
 }
 
 /* Waits for the answer of an admin call in slices, so that quitting is noticed. NULL: none came. */
@@ -77,7 +79,8 @@ static rd_kafka_resp_err_t create(struct kafka_txn *x, const char *topic, char *
     }
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR && ev != NULL) {
         size_t n = 0;
-        const rd_kafka_topic_result_t **r = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(ev), &n);
+        const rd_kafka_topic_result_t **r =
+            rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(ev), &n);
 
         if (n == 1) {
             const char *text = rd_kafka_topic_result_error_string(r[0]);
@@ -149,13 +152,15 @@ static void read_limit(struct kafka_txn *x, const rd_kafka_ConfigResource_t *r)
     const char *topic = rd_kafka_ConfigResource_name(r);
 
     if (rd_kafka_ConfigResource_error(r) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        log_event(LOG_WARN, "kafka_limit_unknown", "topic=\"%s\" why=\"%s\"", topic, rd_kafka_ConfigResource_error_string(r));
+        log_event(LOG_WARN, "kafka_limit_unknown", "topic=\"%s\" why=\"%s\"", topic,
+                  rd_kafka_ConfigResource_error_string(r));
         return;
     }
     for (size_t i = 0; i < n; i++) {
         long long v;
 
-        if (strcmp(rd_kafka_ConfigEntry_name(e[i]), "max.message.bytes") != 0 || rd_kafka_ConfigEntry_value(e[i]) == NULL)
+        if (strcmp(rd_kafka_ConfigEntry_name(e[i]), "max.message.bytes") != 0 ||
+            rd_kafka_ConfigEntry_value(e[i]) == NULL)
             continue;
         v = strtoll(rd_kafka_ConfigEntry_value(e[i]), NULL, 10);
         for (int o = 0; o < OUT_MAX && v > 0; o++) {
@@ -192,7 +197,8 @@ void kafka_topics_refresh(struct kafka_txn *x)
         for (size_t i = 0; i < got; i++)
             read_limit(x, r[i]);
     } else if (n > 0) {
-        log_event(LOG_WARN, "kafka_limits_unknown", "why=\"%s\"", ev == NULL ? "no answer" : rd_kafka_event_error_string(ev));
+        log_event(LOG_WARN, "kafka_limits_unknown", "why=\"%s\"",
+                  ev == NULL ? "no answer" : rd_kafka_event_error_string(ev));
     }
     if (ev != NULL)
         rd_kafka_event_destroy(ev);

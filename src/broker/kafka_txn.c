@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exactly-once commits: one transaction per batch, with its records, offsets and metadata. Every error takes one of four ways:
- * call again; abort and give the batch back; make a new producer with the same id (which ends the old transaction); or, when a
- * commit's outcome is unknown, read the group's offsets and compare. Committer thread only; it never touches a partition.
- * source: reference/kafka.md 4.6, 4.11, 5.4 */
+/* Exactly-once commits: one transaction per batch, with its records, offsets and metadata. Every error takes one of
+ * four ways: call again; abort and give the batch back; make a new producer with the same id (which ends the old
+ * transaction); or, when a commit's outcome is unknown, read the group's offsets and compare. Committer thread only; it
+ * never touches a partition. source: reference/kafka.md 4.6, 4.11, 5.4 */
 #include "broker/kafka_internal.h"
 
 #include <inttypes.h>
@@ -79,9 +79,9 @@ void kafka_txn_limits(const struct kafka_txn *x, size_t *out_min, size_t *out_ma
 static bool is_refusal(rd_kafka_resp_err_t err)
 {
     return err == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED ||
-           err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED || err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
-           err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED || err == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
-           err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
+           err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
+           err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED || err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
+           err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
 }
 
 static bool is_fenced(rd_kafka_resp_err_t err)
@@ -121,7 +121,8 @@ void kafka_txn_close(struct kafka_txn *x)
 {
     if (x->producer == NULL)
         return;
-    (void)rd_kafka_purge(x->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    (void)rd_kafka_purge(x->producer,
+                         RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
     rd_kafka_destroy(x->producer);
     x->producer = NULL;
 }
@@ -303,7 +304,8 @@ static enum verdict attempt(struct attempt *a)
     return v;
 }
 
-/* Which of the batch's positions are the group's now. The new producer's init_transactions() has ended the old transaction. */
+/* Which of the batch's positions are the group's now. The new producer's init_transactions() has ended the old
+ * transaction. */
 static bool reconcile(struct attempt *a)
 {
     rd_kafka_topic_partition_list_t *list = kafka_batch_list(a->b);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drives the Kafka adapter without an engine: every message becomes one result record after a random delay. Prints each event as
- * a line on stdout. For tests/live/test_broker.py, which starts, stops and kills several of these; never part of the product. */
+/* Drives the Kafka adapter without an engine: every message becomes one result record after a random delay. Prints each
+ * event as a line on stdout. For tests/live/test_broker.py, which starts, stops and kills several of these; never part
+ * of the product. */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -29,7 +30,7 @@ struct part {
     bool is_readable;
     bool is_revoking;
     bool is_released;
-    int n_jobs;            /* not handed over */
+    int n_jobs; /* not handed over */
 };
 
 struct job {
@@ -45,15 +46,16 @@ static struct {
     struct loop *loop;
     struct broker *b;
     struct list parts;
+    struct list lost; /* parts whose jobs may still look at them */
     struct list jobs;
     struct rng rng;
     int n_jobs;
     int64_t n_published, n_dropped;
     int64_t delay_us;
-    int64_t hold_us;         /* revoked partitions are kept at least this long */
-    size_t bytes;            /* result values are padded to this size */
-    size_t last_bytes;       /* ... and this one in the record with value "big" */
-    int hang_at;             /* this transaction is never committed */
+    int64_t hold_us;   /* revoked partitions are kept at least this long */
+    size_t bytes;      /* result values are padded to this size */
+    size_t last_bytes; /* ... and this one in the record with value "big" */
+    int hang_at;       /* this transaction is never committed */
     int n_commits;
     int exit_code;
     bool is_stopping;
@@ -111,10 +113,17 @@ static void start_job(struct part *t, const struct message *m)
     memcpy(value, m->value, m->value_len);
     memset(value + m->value_len, ' ', bytes > m->value_len ? bytes - m->value_len : 0);
     *h = (struct message_header){.name = "content-type", .value = "text/plain", .value_len = 10};
-    j->record = (struct record){.output = OUT_RESULTS, .key = m->key != NULL ? arena_copy(a, m->key, m->key_len) : NULL,
-                                .key_len = m->key_len, .value = value,
-                                .value_len = bytes > m->value_len ? bytes : m->value_len, .headers = h, .n_headers = 1};
-    j->pub = (struct publication){.part = t->p, .epoch = t->p->epoch, .offset = m->offset, .first = &j->record,
+    j->record = (struct record){.output = OUT_RESULTS,
+                                .key = m->key != NULL ? arena_copy(a, m->key, m->key_len) : NULL,
+                                .key_len = m->key_len,
+                                .value = value,
+                                .value_len = bytes > m->value_len ? bytes : m->value_len,
+                                .headers = h,
+                                .n_headers = 1};
+    j->pub = (struct publication){.part = t->p,
+                                  .epoch = t->p->epoch,
+                                  .offset = m->offset,
+                                  .first = &j->record,
                                   .bytes = j->record.value_len + j->record.key_len};
     timer_init(&j->timer, on_timer, j);
     list_add_tail(&d.jobs, &j->link);
@@ -123,7 +132,7 @@ static void start_job(struct part *t, const struct message *m)
     timer_start(d.loop, &j->timer, loop_now_us(d.loop) + rng_between(&d.rng, 0, d.delay_us));
 }
 
-/* --- events ------------------------------------------------------------------------------------------------------------------- */
+/* --- events --- */
 
 static void on_ready(void *arg)
 {
@@ -174,8 +183,9 @@ static void on_lost(void *arg, struct broker_part *p)
 
     (void)arg;
     SAY("lost %s %d open=%d", p->topic, p->partition, t->n_jobs);
-    t->p = NULL; /* the struct stays for its orphans; a test's process is short */
+    t->p = NULL; /* the struct stays for its orphans */
     list_del(&t->link);
+    list_add_tail(&d.lost, &t->link);
 }
 
 static void on_readable(void *arg, struct broker_part *p)
@@ -254,11 +264,19 @@ static void on_failed(void *arg, int exit_code, const char *why)
 }
 
 static const struct broker_events EVENTS = {
-    .ready = on_ready,       .assigned = on_assigned, .revoking = on_revoking,   .lost = on_lost,       .readable = on_readable,
-    .message = on_message,   .position = on_position, .published = on_published, .dropped = on_dropped, .failed = on_failed,
+    .ready = on_ready,
+    .assigned = on_assigned,
+    .revoking = on_revoking,
+    .lost = on_lost,
+    .readable = on_readable,
+    .message = on_message,
+    .position = on_position,
+    .published = on_published,
+    .dropped = on_dropped,
+    .failed = on_failed,
 };
 
-/* --- main --------------------------------------------------------------------------------------------------------------------- */
+/* --- main --- */
 
 /* Committer thread: the moment between TxnOffsetCommit and EndTxn. */
 static void before_commit(void *arg)
@@ -298,23 +316,53 @@ static void parse(int argc, char **argv)
     struct kafka_conf *c = &d.conf;
     int o;
 
-    *c = (struct kafka_conf){.topics = topics, .commit_interval_us = 200000, .prefetch_bytes = 512 << 10, .slot = "0",
+    *c = (struct kafka_conf){.topics = topics,
+                             .commit_interval_us = 200000,
+                             .prefetch_bytes = 512 << 10,
+                             .slot = "0",
                              .properties = properties};
     while ((o = getopt(argc, argv, "b:g:t:r:s:d:i:H:h:z:Z:S:X:p:alGv")) != -1) {
         switch (o) {
-        case 'b': c->brokers = optarg; break;
-        case 'g': c->group = optarg; break;
-        case 't': CHECK(c->n_topics < MAX_TOPICS); topics[c->n_topics++] = optarg; break;
-        case 'r': c->outputs[OUT_RESULTS] = optarg; break;
-        case 's': c->slot = optarg; break;
-        case 'd': d.delay_us = strtoll(optarg, NULL, 10) * 1000; break;
-        case 'i': c->commit_interval_us = strtoll(optarg, NULL, 10) * 1000; break;
-        case 'H': d.hang_at = (int)strtol(optarg, NULL, 10); break;
-        case 'h': d.hold_us = strtoll(optarg, NULL, 10) * 1000; break;
-        case 'z': d.bytes = strtoull(optarg, NULL, 10); break;
-        case 'Z': d.last_bytes = strtoull(optarg, NULL, 10); break;
-        case 'S': c->session_timeout_us = strtoll(optarg, NULL, 10) * 1000; break;
-        case 'p': c->prefetch_bytes = strtoll(optarg, NULL, 10); break;
+        case 'b':
+            c->brokers = optarg;
+            break;
+        case 'g':
+            c->group = optarg;
+            break;
+        case 't':
+            CHECK(c->n_topics < MAX_TOPICS);
+            topics[c->n_topics++] = optarg;
+            break;
+        case 'r':
+            c->outputs[OUT_RESULTS] = optarg;
+            break;
+        case 's':
+            c->slot = optarg;
+            break;
+        case 'd':
+            d.delay_us = strtoll(optarg, NULL, 10) * 1000;
+            break;
+        case 'i':
+            c->commit_interval_us = strtoll(optarg, NULL, 10) * 1000;
+            break;
+        case 'H':
+            d.hang_at = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'h':
+            d.hold_us = strtoll(optarg, NULL, 10) * 1000;
+            break;
+        case 'z':
+            d.bytes = strtoull(optarg, NULL, 10);
+            break;
+        case 'Z':
+            d.last_bytes = strtoull(optarg, NULL, 10);
+            break;
+        case 'S':
+            c->session_timeout_us = strtoll(optarg, NULL, 10) * 1000;
+            break;
+        case 'p':
+            c->prefetch_bytes = strtoll(optarg, NULL, 10);
+            break;
         case 'X': {
             char *eq = strchr(optarg, '=');
 
@@ -323,11 +371,20 @@ static void parse(int argc, char **argv)
             properties[c->n_properties++] = (struct kafka_property){optarg, eq + 1};
             break;
         }
-        case 'a': c->delivery = KAFKA_AT_LEAST_ONCE; break;
-        case 'l': c->start = KAFKA_START_LATEST; break;
-        case 'G': c->on_gap = KAFKA_GAP_STOP; break;
-        case 'v': log_configure(LOG_DEBUG, LOG_FORMAT_LOGFMT); break;
-        default: exit(64);
+        case 'a':
+            c->delivery = KAFKA_AT_LEAST_ONCE;
+            break;
+        case 'l':
+            c->start = KAFKA_START_LATEST;
+            break;
+        case 'G':
+            c->on_gap = KAFKA_GAP_STOP;
+            break;
+        case 'v':
+            log_configure(LOG_DEBUG, LOG_FORMAT_LOGFMT);
+            break;
+        default:
+            exit(64);
         }
     }
     if (d.hang_at > 0)
@@ -342,6 +399,7 @@ int main(int argc, char **argv)
     log_configure(LOG_INFO, LOG_FORMAT_LOGFMT);
     d.delay_us = 200000;
     list_init(&d.parts);
+    list_init(&d.lost);
     list_init(&d.jobs);
     parse(argc, argv);
     if (kafka_conf_check(&d.conf, why, sizeof(why)) < 0) {
@@ -355,6 +413,12 @@ int main(int argc, char **argv)
     if (d.b->ops->start(d.b, &EVENTS, NULL) < 0)
         return 70;
     loop_run(d.loop);
+    LIST_EACH_SAFE (it, &d.jobs) {
+        job_free(LIST_ENTRY(it, struct job, link));
+    }
+    LIST_EACH_SAFE (it, &d.lost) {
+        mem_free(LIST_ENTRY(it, struct part, link));
+    }
     watch_free(w);
     d.b->ops->free(d.b);
     loop_free(d.loop);
