@@ -2,6 +2,9 @@
 # tests/sim/test_*.c: whole workers on virtual time. tests/fuzz/fuzz_*.c: libFuzzer target, or a replay of its corpus.
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
+# The shim must be found by librdkafka; everything else is compiled hidden.
+set_source_files_properties(${CMAKE_SOURCE_DIR}/tests/tsan_shim.c PROPERTIES COMPILE_OPTIONS -fvisibility=default)
+
 function(tutti_test_common target)
   target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests)
   if(SANITIZE MATCHES "thread")
