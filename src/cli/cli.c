@@ -12,7 +12,34 @@
 
 enum { WORDS_MAX = 64 };
 
+static const struct cli_flag sim_flags[] = {
+    {"listen", 'l', "HOST:PORT", "where to listen [127.0.0.1:8089]; port 0: a free one"},
+    {"seed", 0, "N", "seed of latencies and faults [1]"},
+    {"log", 0, "FILE", "one JSON line per request, to audit with"},
+    {"api-key", 0, "K1,K2", "keys that are let in [any]"},
+    {"defaults", 0, "WORDS", "what the models behind it start from"},
+    {"model", 'm', "NAME,WORDS", "a model: latency=50ms,p99=3,errors=5%,rpm=600 ...; repeatable"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct cli_command commands[] = {
+    {.name = "run",
+     .help = "the service: jobs from Kafka, answers to Kafka",
+     .usage = "[-c FILE] [--set KEY=VALUE]",
+     .examples = "tutti run                             # ./tutti.yaml\n"
+                 "tutti run -c prod.yaml --set workers=2\n",
+     .details = "SIGTERM and SIGINT stop intake, finish what has begun (shutdown.grace), commit and exit 0;\n"
+                "a second one stops at once (75). Exit codes: tutti help exit-codes.\n",
+     .run = cmd_run},
+    {.name = "sim",
+     .help = "simulated providers over HTTP (OpenAI dialect)",
+     .usage = "[-c FILE] [--listen HOST:PORT] [--model NAME,WORDS]...",
+     .examples = "tutti sim                             # three models on 127.0.0.1:8089\n"
+                 "tutti sim -m sim/a,latency=200ms,p99=4,errors=5% --log requests.jsonl\n",
+     .details = "Words: latency p99 bytes errors e429 e500 e503 reset truncate silence drip stall empty bad_json\n"
+                "error200 prompt_tokens completion_tokens rpm tpm concurrency window meter. Shares are \"5%\".\n",
+     .flags = sim_flags,
+     .run = cmd_sim},
     {.name = "config",
      .help = "check a configuration, explain its keys",
      .usage = "check|explain KEY|docs [-c FILE] [--set KEY=VALUE] [--json]",

@@ -55,8 +55,11 @@ static void fill_common(struct call *c, const struct transfer *t, struct outcome
     o->queue_us = (c->job->started_ms - c->job->read_ms) * 1000;
     o->reserved_tokens = c->estimate_tokens;
     o->connect_us = t->connect_took_us;
-    o->ttft_us = t->first_byte_took_us;
     o->duration_us = t->sent_us > 0 ? now - t->sent_us : t->total_took_us;
+    /* the transfer counts from its start; the records count from the send, without the connection's time */
+    o->ttft_us = t->first_byte_took_us >= 0 && t->total_took_us > 0
+                     ? t->first_byte_took_us - (t->total_took_us - o->duration_us)
+                     : -1;
     o->bytes_out = t->bytes_out;
     o->bytes_in = t->bytes_in;
 }

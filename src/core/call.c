@@ -157,6 +157,8 @@ static void send_request(struct call *c)
         .max_body_bytes = m->max_answer_bytes,
         .done = on_transfer,
         .arg = c,
+        .connect_took_us = -1,
+        .first_byte_took_us = -1,
     };
     c->state = CALL_SENDING;
     metric_add(METRIC_CALLS_STARTED, 1);

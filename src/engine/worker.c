@@ -118,8 +118,6 @@ static void on_assigned(void *arg, struct broker_part *bp, const char *metadata)
     }
     list_add_tail(&w->partitions, &p->link);
     metric_add(METRIC_PARTITIONS, 1);
-    log_event(LOG_INFO, "partition_assigned", "topic=\"%s\" part=%d off=%lld epoch=%llu", bp->topic, bp->partition,
-              (long long)bp->start, (unsigned long long)bp->epoch);
 }
 
 void partition_settle(struct partition *p)
@@ -178,8 +176,6 @@ static void on_lost(void *arg, struct broker_part *bp)
     }
     list_del(&p->link);
     metric_add(METRIC_PARTITIONS, -1);
-    log_event(LOG_INFO, "partition_given_up", "topic=\"%s\" part=%d epoch=%llu", bp->topic, bp->partition,
-              (unsigned long long)bp->epoch);
     mem_free(p);
 }
 

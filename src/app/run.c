@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process: signals, the slot, one thread per worker. The main thread has a loop of its own for these; workers meet
+ * it only through loop_post(). Main thread, but for what is marked otherwise. */
+#include "app/run.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "app/build_id.h"
+#include "app/config.h"
+#include "app/wire.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "redis.h"
+#include "slot.h"
+
+enum { EXIT_UNAVAILABLE = 69, EXIT_INTERNAL = 70, EXIT_STOPPED = 75, EXIT_CONFIG = 78, WORKERS_AUTO_MAX = 4 };
+
+#define START_TIMEOUT_US INT64_C(30000000) /* to reach Redis and lease a slot */
+
+struct process;
+
+/* A worker's thread as the main thread sees it. */
+struct member {
+    struct process *process;
+    int index;
+    pthread_t thread;
+    struct loop *loop; /* made by main, run by the thread */
+    struct crew crew;  /* the thread's */
+    int exit_code;     /* written by the thread before it posts on_member_over() */
+};
+
+struct process {
+    const struct config *config;
+    struct wiring wiring;
+    struct loop *loop;
+    struct rng rng;
+    int signal_fd;
+    struct watch *signals;
+    struct redis_conf redis_conf;
+    struct redis *redis; /* for the slot only */
+    struct slot *slot;
+    char slot_name[64];
+    struct timer start_timeout;
+    struct member *members; /* members[n_members] */
+    int n_members;
+    int n_running;
+    bool is_draining;
+    int exit_code;
+};
+
+/* --- a worker's thread
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void on_member_over(void *arg);
+
+/* thread: the worker's */
+static void on_worker_stopped(void *arg, int exit_code)
+{
+    struct member *m = arg;
+
+    m->exit_code = exit_code;
+    loop_stop(m->loop);
+}
+
+/* thread: the worker's */
+static void *member_main(void *arg)
+{
+    struct member *m = arg;
+    char name[16];
+
+    snprintf(name, sizeof(name), "worker-%d", m->index);
+    pthread_setname_np(pthread_self(), name);
+    m->exit_code = EXIT_INTERNAL;
+    if (crew_init(&m->crew, &m->process->wiring, m->loop, m->process->slot_name, m->index, on_worker_stopped, m) < 0)
+        m->exit_code = EXIT_CONFIG;
+    else if (worker_start(m->crew.worker) == 0)
+        loop_run(m->loop);
+    crew_done(&m->crew);
+    loop_post(m->process->loop, on_member_over, m);
+    return NULL;
+}
+
+/* thread: the worker's */
+static void drain_member(void *arg)
+{
+    struct member *m = arg;
+
+    if (m->crew.worker != NULL)
+        worker_drain(m->crew.worker);
+}
+
+/* --- the main thread
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void finish(struct process *p)
+{
+    if (p->slot != NULL)
+        slot_release(TAKE(p->slot));
+    loop_stop(p->loop);
+}
+
+static void drain_all(struct process *p)
+{
+    if (p->is_draining)
+        return;
+    p->is_draining = true;
+    for (int i = 0; i < p->n_members; i++)
+        loop_post(p->members[i].loop, drain_member, &p->members[i]);
+    if (p->n_running == 0)
+        finish(p);
+}
+
+static void on_member_over(void *arg)
+{
+    struct member *m = arg;
+    struct process *p = m->process;
+
+    pthread_join(m->thread, NULL);
+    if (p->exit_code == 0)
+        p->exit_code = m->exit_code;
+    if (--p->n_running == 0)
+        finish(p);
+    else if (m->exit_code != 0)
+        drain_all(p); /* half a process is no process: leave together, the supervisor starts a whole one */
+}
+
+static void start_members(struct process *p)
+{
+    timer_stop(p->loop, &p->start_timeout);
+    log_event(LOG_INFO, "starting", "version=\"%s\" build=\"%s\" group=\"%s\" slot=\"%s\" workers=%d", build_version,
+              build_commit, p->config->kafka.group, p->slot_name, p->n_members);
+    for (int i = 0; i < p->n_members; i++) {
+        struct member *m = &p->members[i];
+
+        m->process = p;
+        m->index = i;
+        m->loop = loop_new();
+        CHECK(m->loop != NULL);
+        p->n_running++;
+        CHECK(pthread_create(&m->thread, NULL, member_main, m) == 0);
+    }
+}
+
+static void on_leased(void *arg, const char *slot)
+{
+    struct process *p = arg;
+
+    snprintf(p->slot_name, sizeof(p->slot_name), "%s", slot);
+    if (!p->is_draining)
+        start_members(p);
+}
+
+static void on_slot_lost(void *arg)
+{
+    struct process *p = arg;
+
+    log_event(LOG_ERROR, "slot_lost", "slot=\"%s\" why=\"another process holds it after a long stall\"", p->slot_name);
+    p->exit_code = EXIT_INTERNAL;
+    drain_all(p);
+}
+
+static void on_start_timeout(void *arg)
+{
+    struct process *p = arg;
+
+    log_event(LOG_ERROR, "redis_unreachable", "host=\"%s\" port=%d", p->redis_conf.host, p->redis_conf.port);
+    p->exit_code = EXIT_UNAVAILABLE;
+    finish(p);
+}
+
+static void on_signal(void *arg, int fd, int what)
+{
+    struct process *p = arg;
+    struct signalfd_siginfo info;
+
+    (void)what;
+    while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (p->is_draining) {
+            /* offsets and journal are durable at every moment; what is in flight is what a crash would leave */
+            log_event(LOG_WARN, "stopped_at_once", "signal=%d", (int)info.ssi_signo);
+            _exit(EXIT_STOPPED);
+        }
+        log_event(LOG_INFO, "signal", "signal=%d", (int)info.ssi_signo);
+        drain_all(p);
+    }
+}
+
+/* Signals go to the main loop; they must be blocked before any thread exists. */
+static void take_signals(struct process *p)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    p->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    CHECK(p->signal_fd >= 0);
+    p->signals = watch_new(p->loop, p->signal_fd, LOOP_READ, on_signal, p);
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* the old limit stays: calls then fail one by one with a clear fault */
+    }
+}
+
+static void ask_for_slot(struct process *p)
+{
+    static const struct redis_events no_events = {.up = NULL};
+    char owner[64];
+
+    snprintf(owner, sizeof(owner), "%016llx", (unsigned long long)rng_u64(&p->rng));
+    timer_init(&p->start_timeout, on_start_timeout, p);
+    timer_start(p->loop, &p->start_timeout, loop_now_us(p->loop) + START_TIMEOUT_US);
+    p->redis = redis_new(p->loop, &p->rng, &p->redis_conf, &no_events, p);
+    p->slot = slot_lease(p->loop, p->redis, p->config->kafka.group, owner, on_leased, on_slot_lost, p);
+}
+
+static int count_workers(const struct config *c)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (c->workers > 0)
+        return (int)c->workers;
+    return cores < 1 ? 1 : cores > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (int)cores;
+}
+
+static void process_done(struct process *p)
+{
+    for (int i = 0; i < p->n_members; i++)
+        loop_free(p->members[i].loop);
+    mem_free(p->members);
+    timer_stop(p->loop, &p->start_timeout);
+    redis_free(p->redis);
+    redis_conf_done(&p->redis_conf);
+    watch_free(p->signals);
+    (void)close(p->signal_fd);
+    wiring_done(&p->wiring);
+    loop_free(p->loop);
+}
+
+int run_service(const struct config *config)
+{
+    struct process p = {.config = config};
+    const char *why;
+
+    raise_descriptor_limit();
+    p.loop = loop_new();
+    CHECK(p.loop != NULL);
+    rng_seed(&p.rng, rng_entropy());
+    timer_init(&p.start_timeout, on_start_timeout, &p);
+    take_signals(&p);
+    wiring_init(&p.wiring, config);
+    p.n_members = count_workers(config);
+    p.members = mem_zero(sizeof(*p.members) * (size_t)p.n_members);
+    if (config->kafka.slot != NULL) {
+        snprintf(p.slot_name, sizeof(p.slot_name), "%s", config->kafka.slot);
+        start_members(&p);
+    } else if (redis_conf_parse(config->redis.url, &p.redis_conf, &why) < 0) {
+        log_event(LOG_ERROR, "redis_url", "why=\"%s\"", why);
+        p.exit_code = EXIT_CONFIG;
+        loop_stop(p.loop);
+    } else {
+        p.redis_conf.ca_file = mem_strdup(config->redis.ca_file);
+        p.redis_conf.name = "slot";
+        ask_for_slot(&p);
+    }
+    loop_run(p.loop);
+    process_done(&p);
+    return p.exit_code;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `tutti run`: the service, from configuration to exit code. */
+#ifndef APP_RUN_H
+#define APP_RUN_H
+
+struct config;
+
+/* Runs until a signal or a failure; returns the sysexits code: 0 after a drain, 69 when Redis or Kafka could not be
+ * reached at start, 70 and 77 as the workers say, 75 after a second signal. thread  main; starts and joins one thread
+ * per worker */
+int run_service(const struct config *config);
+
+#endif

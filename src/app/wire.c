@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names to implementations. */
+#include "app/wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/build_id.h"
+#include "app/config.h"
+#include "base/check.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "impl/broker_kafka.h"
+#include "impl/http_curl.h"
+#include "impl/journal_redis.h"
+#include "impl/limiter_mem.h"
+#include "impl/limiter_redis.h"
+#include "impl/provider.h"
+#include "redis.h"
+
+enum { MAX_DELIVERIES = 10, POOL_ID_HEX = 16, KEY_ID_HEX = 12 };
+
+#define SECOND INT64_C(1000000)
+#define DAY    (INT64_C(24) * 3600 * SECOND)
+
+/* A digest that tells keys apart and gives none away. */
+static const char *digest_id(struct arena *a, const char *const *parts, size_t n, size_t hex_chars)
+{
+    char joined[2048], hex[DIGEST_HEX + 1];
+    uint8_t digest[DIGEST_BYTES];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n && len < sizeof(joined); i++)
+        len += (size_t)snprintf(joined + len, sizeof(joined) - len, "%s\x1f", parts[i] != NULL ? parts[i] : "");
+    digest_sha256(joined, len < sizeof(joined) ? len : sizeof(joined), digest);
+    digest_hex(digest, sizeof(digest), hex);
+    return arena_copy(a, hex, hex_chars);
+}
+
+static void make_providers(struct wiring *w, struct provider *out)
+{
+    for (size_t i = 0; i < w->config->n_providers; i++) {
+        const struct config_provider *p = &w->config->providers[i];
+        const char *parts[] = {"tutti key", p->name, p->api_key};
+
+        out[i] = (struct provider){
+            .id = p->name,
+            .ops = provider_find(p->api_name),
+            .base_url = p->base_url,
+            .api_key = p->api_key,
+            .key_id = p->api_key != NULL ? digest_id(w->arena, parts, ARRAY_LEN(parts), KEY_ID_HEX) : NULL,
+            .ca_file = p->ca_file};
+        CHECK(out[i].ops != NULL); /* the option table lists the dialects */
+    }
+}
+
+static const struct request_param *make_params(struct wiring *w, const struct config_map *map)
+{
+    struct request_param *params = arena_zero(w->arena, sizeof(*params) * (map->n + 1));
+
+    for (size_t i = 0; i < map->n; i++)
+        params[i] = (struct request_param){.name = text_of(map->pairs[i].name), .json = text_of(map->pairs[i].value)};
+    return params;
+}
+
+static bool has_limits(const struct config_model *m)
+{
+    return m->limits.requests_per_minute > 0 || m->limits.tokens_per_minute > 0 || m->limits.concurrency > 0;
+}
+
+/* A pool is a meter at a provider: (provider, key, vendor name). Models that share one share its pool. */
+static int add_pool(struct wiring *w, struct pool_conf *pools, const struct config_model *m)
+{
+    const char *parts[] = {m->provider->name, m->provider->base_url, m->provider->api_key, m->name};
+    const char *id;
+
+    if (!has_limits(m))
+        return -1;
+    id = digest_id(w->arena, parts, ARRAY_LEN(parts), POOL_ID_HEX);
+    for (int i = 0; i < w->n_pools; i++)
+        if (strcmp(pools[i].id, id) == 0)
+            return i;
+    pools[w->n_pools] = (struct pool_conf){.id = id,
+                                           .requests_per_minute = m->limits.requests_per_minute,
+                                           .tokens_per_minute = m->limits.tokens_per_minute,
+                                           .concurrency = m->limits.concurrency,
+                                           .largest_call = m->limits.largest_call,
+                                           .slot_return_us = 10 * SECOND + m->timeout.total_us};
+    return w->n_pools++;
+}
+
+static void make_models(struct wiring *w, const struct provider *providers)
+{
+    const struct config *c = w->config;
+    struct model *models = arena_zero(w->arena, sizeof(*models) * c->n_models);
+    struct pool_conf *pools = arena_zero(w->arena, sizeof(*pools) * c->n_models);
+
+    for (size_t i = 0; i < c->n_models; i++) {
+        const struct config_model *m = &c->models[i];
+
+        models[i] = (struct model){
+            .id = m->id,
+            .provider = &providers[m->provider - c->providers],
+            .vendor_model = m->name,
+            .aliases = m->aliases.items,
+            .n_aliases = m->aliases.n,
+            .pool = add_pool(w, pools, m),
+            .price = {m->price.input, m->price.output, m->price.cached_input},
+            .max_output_tokens = m->max_output_tokens,
+            .max_answer_bytes = (size_t)m->max_answer_bytes,
+            .params = make_params(w, &m->params),
+            .n_params = m->params.n,
+            .limits = {m->timeout.connect_us, m->timeout.first_byte_us, m->timeout.idle_us, m->timeout.total_us}};
+    }
+    w->pools = pools;
+    w->registry = (struct registry){.models = models,
+                                    .n_models = c->n_models,
+                                    .default_models = c->jobs.default_models.items,
+                                    .n_default_models = c->jobs.default_models.n};
+}
+
+void wiring_init(struct wiring *w, const struct config *config)
+{
+    struct provider *providers;
+
+    memset(w, 0, sizeof(*w));
+    w->config = config;
+    w->arena = arena_new(4096);
+    providers = arena_zero(w->arena, sizeof(*providers) * (config->n_providers + 1));
+    make_providers(w, providers);
+    make_models(w, providers);
+    w->needs_redis = config->journal.is_enabled || w->n_pools > 0 || config->kafka.slot == NULL;
+}
+
+void wiring_done(struct wiring *w)
+{
+    arena_free(w->arena);
+    memset(w, 0, sizeof(*w));
+}
+
+static struct broker *make_broker(struct crew *c, const struct wiring *w, const char *slot, int index)
+{
+    static const enum kafka_start starts[] = {
+        [CONFIG_START_EARLIEST] = KAFKA_START_EARLIEST, [CONFIG_START_LATEST] = KAFKA_START_LATEST};
+    static const enum kafka_on_gap gaps[] = {
+        [CONFIG_GAP_CONTINUE] = KAFKA_GAP_CONTINUE, [CONFIG_GAP_STOP] = KAFKA_GAP_STOP};
+    static const enum kafka_delivery deliveries[] = {
+        [CONFIG_EXACTLY_ONCE] = KAFKA_EXACTLY_ONCE, [CONFIG_AT_LEAST_ONCE] = KAFKA_AT_LEAST_ONCE};
+    const struct config_kafka *k = &w->config->kafka;
+
+    c->kafka = (struct kafka_conf){
+        .brokers = k->brokers,
+        .group = k->group,
+        .topics = k->jobs.items,
+        .n_topics = (int)k->jobs.n,
+        .outputs = {[OUT_RESULTS] = k->results, [OUT_CALLS] = k->calls, [OUT_DEAD_LETTERS] = k->dead_letters},
+        .start = starts[k->start],
+        .on_gap = gaps[k->on_gap],
+        .delivery = deliveries[k->delivery],
+        .commit_interval_us = k->commit_interval_us,
+        .prefetch_bytes = k->prefetch_bytes,
+        .slot = slot,
+        .worker = index,
+        .properties = c->properties,
+        .n_properties = (int)k->properties.n};
+    for (size_t i = 0; i < k->properties.n; i++)
+        c->properties[i] = (struct kafka_property){k->properties.pairs[i].name, k->properties.pairs[i].value};
+    return broker_kafka_new(c->loop, &c->kafka);
+}
+
+static int parse_redis(struct redis_conf *out, const char *url, const char *ca_file, const char *name)
+{
+    const char *why;
+
+    if (redis_conf_parse(url, out, &why) < 0) {
+        log_event(LOG_ERROR, "redis_url", "of=\"%s\" why=\"%s\"", name, why);
+        return -EINVAL;
+    }
+    out->ca_file = mem_strdup(ca_file);
+    out->name = name;
+    return 0;
+}
+
+/* Where answers wait that Redis could not take: the service manager's state directory, the usual one, or the user's. */
+static const char *spool_dir(char *out, size_t size)
+{
+    const char *state = getenv("STATE_DIRECTORY"), *home = getenv("XDG_STATE_HOME");
+
+    if (state != NULL && *state != '\0')
+        snprintf(out, size, "%s", state);
+    else if (access("/var/lib/tutti", W_OK) == 0)
+        snprintf(out, size, "/var/lib/tutti");
+    else if (home != NULL && *home != '\0')
+        snprintf(out, size, "%s/tutti", home);
+    else
+        snprintf(out, size, "%s/.local/state/tutti", getenv("HOME") != NULL ? getenv("HOME") : "/tmp");
+    for (char *slash = strchr(out + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        (void)mkdir(out, 0700);
+        *slash = '/';
+    }
+    (void)mkdir(out, 0700); /* the test below says whether it is usable */
+    return access(out, W_OK) == 0 ? out : NULL;
+}
+
+static int make_journal(struct crew *c, const struct wiring *w)
+{
+    const struct config *config = w->config;
+    struct journal_redis_conf conf = {
+        .group = config->kafka.group, .slot = c->name, .ttl_ms = config->journal.ttl_us / 1000};
+    char dir[512];
+
+    if (!config->journal.is_enabled)
+        return 0;
+    if (parse_redis(&conf.redis, config->journal.url, config->redis.ca_file, "journal") < 0)
+        return -EINVAL;
+    conf.spool_dir = spool_dir(dir, sizeof(dir));
+    if (conf.spool_dir == NULL)
+        log_event(LOG_WARN, "no_spool",
+                  "dir=\"%s\" why=\"not writable: answers that Redis cannot take are kept in memory only\"", dir);
+    c->journal = journal_redis_new(c->loop, &c->rng, &conf);
+    redis_conf_done(&conf.redis);
+    return 0;
+}
+
+static int make_limiter(struct crew *c, const struct wiring *w)
+{
+    struct redis_conf redis;
+    struct limiter_redis_conf conf = {.redis = &redis, .pools = w->pools, .n_pools = w->n_pools};
+
+    if (w->n_pools == 0) {
+        c->limiter = limiter_mem_new(c->loop, &c->rng, NULL, 0, 0, NULL);
+        return 0;
+    }
+    if (parse_redis(&redis, w->config->redis.url, w->config->redis.ca_file, "limiter") < 0)
+        return -EINVAL;
+    c->limiter = limiter_redis_new(c->loop, &c->rng, &conf);
+    redis_conf_done(&redis);
+    return 0;
+}
+
+static struct env make_env(struct crew *c, const struct wiring *w)
+{
+    const struct config *config = w->config;
+    struct env env = {.loop = c->loop,
+                      .rng = &c->rng,
+                      .registry = &w->registry,
+                      .http = c->http,
+                      .limiter = c->limiter,
+                      .journal = c->journal,
+                      .broker = c->broker,
+                      .retry = {.attempts = (int)config->retry.attempts,
+                                .base_us = config->retry.base_us,
+                                .cap_us = config->retry.cap_us},
+                      .deadline_us = config->jobs.deadline_us,
+                      .max_bytes = (size_t)config->jobs.max_bytes,
+                      .max_deliveries = MAX_DELIVERIES,
+                      .group = config->kafka.group,
+                      .worker_id = c->name,
+                      .build = build_commit};
+
+    env.merges = merge_all(&env.n_merges);
+    return env;
+}
+
+int crew_init(struct crew *c, const struct wiring *w, struct loop *loop, const char *slot, int index,
+              worker_stopped stopped, void *arg)
+{
+    static const struct http_curl_conf http_conf = {.user_agent = "tutti"};
+    struct worker_conf conf = {.max_in_flight = (int)w->config->jobs.max_in_flight,
+                               .grace_us = w->config->shutdown_grace_us};
+    struct env env;
+
+    memset(c, 0, sizeof(*c));
+    c->loop = loop;
+    rng_seed(&c->rng, rng_entropy());
+    snprintf(c->name, sizeof(c->name), "%s.%d", slot, index);
+    c->properties = mem_zero(sizeof(*c->properties) * (w->config->kafka.properties.n + 1));
+    if (make_journal(c, w) < 0 || make_limiter(c, w) < 0)
+        return -EINVAL;
+    c->http = http_curl_new(loop, &http_conf);
+    c->broker = make_broker(c, w, slot, index);
+    if (c->http == NULL || c->broker == NULL)
+        return -EINVAL;
+    env = make_env(c, w);
+    c->worker = worker_new(&env, &conf, stopped, arg);
+    return 0;
+}
+
+void crew_done(struct crew *c)
+{
+    worker_free(c->worker);
+    if (c->broker != NULL)
+        c->broker->ops->free(c->broker);
+    if (c->http != NULL)
+        c->http->ops->free(c->http);
+    if (c->limiter != NULL)
+        c->limiter->ops->free(c->limiter);
+    if (c->journal != NULL)
+        c->journal->ops->free(c->journal);
+    mem_free(c->properties);
+    memset(c, 0, sizeof(*c));
+}

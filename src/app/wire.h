@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The composition root: turns a configuration into the registry, the pools and one set of adapters per worker. The only
+ * module that sees all implementations. */
+#ifndef APP_WIRE_H
+#define APP_WIRE_H
+
+#include "base/rng.h"
+#include "core/registry.h"
+#include "engine/worker.h"
+#include "impl/broker_kafka.h"
+#include "seam/limiter.h"
+
+struct config;
+struct loop;
+
+/* What all workers share, read-only. */
+struct wiring {
+    const struct config *config;
+    struct arena *arena;
+    struct registry registry;
+    const struct pool_conf *pools; /* pools[n_pools] */
+    int n_pools;
+    bool needs_redis; /* the journal, a limit or a leased slot */
+};
+
+/* Compiles the configuration, which must outlive the wiring.
+ * thread  main */
+void wiring_init(struct wiring *w, const struct config *config);
+void wiring_done(struct wiring *w);
+
+/* One worker's adapters and the worker over them. */
+struct crew {
+    struct loop *loop;
+    struct rng rng;
+    char name[80]; /* "<slot>.<index>": worker_id in the records, slot of the journal */
+    struct kafka_conf kafka;
+    struct kafka_property *properties;
+    struct http *http;
+    struct limiter *limiter;
+    struct journal *journal; /* NULL: switched off */
+    struct broker *broker;
+    struct worker *worker;
+};
+
+/* Makes the adapters and the worker on `loop`; nothing is started.
+ * slot     the process's name in the group
+ * errors   -EINVAL with the reason logged; crew_done() is fine after it
+ * thread   the loop's */
+int crew_init(struct crew *c, const struct wiring *w, struct loop *loop, const char *slot, int index,
+              worker_stopped stopped, void *arg);
+void crew_done(struct crew *c);
+
+#endif

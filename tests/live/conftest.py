@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from stack import Bed, Stack  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    s = Stack(tmp_path_factory.mktemp("stack"))
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def bed(stack, tmp_path):
+    b = Bed(stack, tmp_path)
+    yield b
+    b.close()
