@@ -138,7 +138,7 @@ void pool_queue_remove(struct pool_queue *q, struct permit *p)
     list_del(&p->link);
     q->n_waiting--;
     p->state = PERMIT_IDLE;
-    for (int i = 0; i < q->ask.n; i++) {
+    for (int i = 0; i < q->n_sent; i++) {
         if (q->sent[i] == p)
             q->sent[i] = NULL;
     }
@@ -266,7 +266,7 @@ void pool_queue_begin(struct pool_queue *q, int64_t now_us)
         /* If the pool has not seen it, grants made now would be void on arrival: ask for none. */
         if (now_us - q->sent_us > q->grant_age_us || q->pause_until_us > now_us) {
             q->ask.backlog += q->ask.n;
-            q->ask.n = 0;
+            q->ask.n = 0; /* n_sent stays: what it granted the first time has to be given up */
         }
         q->ask.pause_us = max64(q->asked_pause_until_us - now_us, 0);
     } else {
@@ -285,6 +285,7 @@ void pool_queue_begin(struct pool_queue *q, int64_t now_us)
         update_allowance(q, now_us);
         if (!q->is_stopping && q->pause_until_us <= now_us)
             offer_permits(q, offer(q));
+        q->n_sent = q->ask.n;
         q->ask.backlog = q->n_waiting - q->ask.n;
         q->released = q->refund = q->excess = 0;
         q->first_settle_us = 0;
@@ -350,7 +351,7 @@ static void take_grants(struct pool_queue *q, const struct tick_answer *a, int64
     /* Late, or a pause began meanwhile: not for use. The permits never left the head of the queue. */
     bool is_void = now_us - q->sent_us > q->grant_age_us || q->pause_until_us > now_us;
 
-    for (int i = 0; i < q->ask.n; i++) {
+    for (int i = 0; i < q->n_sent; i++) {
         struct permit *p = q->sent[i];
         bool is_held = q->limits.tok_cap > 0 && i < a->held;
 
@@ -383,7 +384,7 @@ void pool_queue_answer(struct pool_queue *q, const struct tick_answer *a, struct
     accrue(q, now_us);
     if (q->ask.is_drain) {
         q->is_drained = true;
-        q->ask.n = 0;
+        q->n_sent = 0;
         return;
     }
     if (a->hgen != q->hgen) { /* what was held is taken as spent */
@@ -394,7 +395,7 @@ void pool_queue_answer(struct pool_queue *q, const struct tick_answer *a, struct
     q->pause_until_us = max64(q->pause_until_us, a->pause_us > 0 ? now_us + a->pause_us : 0);
     note_load(q, a);
     schedule(q, a, rng, now_us);
-    q->ask.n = 0; /* sent[] is over */
+    q->n_sent = 0;
 }
 
 void pool_queue_lost(struct pool_queue *q, int64_t delay_us, int64_t now_us)

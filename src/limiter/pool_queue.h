@@ -33,7 +33,8 @@ struct pool_queue {
 
     /* the tick */
     struct tick_ask ask;
-    struct permit *sent[TICK_MAX];
+    struct permit *sent[TICK_MAX]; /* sent[n_sent], with the costs in `ask` */
+    int n_sent;
     bool is_asking;   /* one is under way */
     bool must_resend; /* it got no answer: the same seq goes first */
     bool is_known;    /* has been answered */
