@@ -39,7 +39,7 @@ static const struct meaning meanings[] = {
     {CURLE_PARTIAL_FILE, TRANSFER_TRUNCATED, TRANSFER_TRUNCATED},
     {CURLE_WEIRD_SERVER_REPLY, TRANSFER_PROTOCOL, TRANSFER_PROTOCOL},
     {CURLE_BAD_CONTENT_ENCODING, TRANSFER_PROTOCOL, TRANSFER_PROTOCOL},
-    {CURLE_HTTP2, TRANSFER_PROTOCOL, TRANSFER_PROTOCOL},
+    {CURLE_HTTP2, TRANSFER_RESET, TRANSFER_RESET}, /* also when the server ends the connection (GOAWAY) */
     {CURLE_FILESIZE_EXCEEDED, TRANSFER_TOO_LARGE, TRANSFER_TOO_LARGE},
     {CURLE_OUT_OF_MEMORY, TRANSFER_LOCAL, TRANSFER_TOO_LARGE}, /* after: libcurl's word for a header line over 100 KB */
 };
@@ -54,6 +54,8 @@ static const struct {
     /* The handshake was cut off, not refused: worth trying again. */
     {CURLE_SSL_CONNECT_ERROR, "OpenSSL SSL_connect:", TRANSFER_RESET},
     {CURLE_SSL_CONNECT_ERROR, "unexpected eof", TRANSFER_RESET},
+    {CURLE_SSL_CONNECT_ERROR, "Recv failure", TRANSFER_RESET},
+    {CURLE_SSL_CONNECT_ERROR, "Send failure", TRANSFER_RESET},
 };
 
 enum transfer_end http_end_of(CURLcode code, bool was_sent, const char *error)

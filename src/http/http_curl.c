@@ -3,6 +3,9 @@
  * told afterwards from our own stack, so a done() may start and cancel as it likes. Never retries, follows or judges.
  * Loop thread. */
 
+#include <dirent.h>
+#include <string.h>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -173,6 +176,20 @@ static const struct http_ops curl_ops = {
     .free = ops_free,
 };
 
+/* True when the directory has names as OpenSSL looks them up: eight hex digits, a dot, a number. Start-up only. */
+static bool is_hashed_dir(const char *path)
+{
+    DIR *d = path != NULL ? opendir(path) : NULL;
+    const struct dirent *entry;
+    bool is_hashed = false;
+
+    while (d != NULL && !is_hashed && (entry = readdir(d)) != NULL)
+        is_hashed = strspn(entry->d_name, "0123456789abcdef") == 8 && strcmp(entry->d_name + 8, ".0") == 0;
+    if (d != NULL)
+        (void)closedir(d);
+    return is_hashed;
+}
+
 struct http *http_curl_new(struct loop *l, const struct http_curl_conf *conf)
 {
     struct http_curl *h = mem_zero(sizeof(*h));
@@ -188,6 +205,7 @@ struct http *http_curl_new(struct loop *l, const struct http_curl_conf *conf)
     /* counted and thread-safe since 7.84; never undone, because a resolver thread may outlive us */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         goto fail;
+    h->has_ca_dir = is_hashed_dir(curl_version_info(CURLVERSION_NOW)->capath);
     h->share = curl_share_init();
     if (h->share == NULL || curl_share_setopt(h->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK ||
         curl_share_setopt(h->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK)

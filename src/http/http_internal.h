@@ -44,6 +44,7 @@ struct http_curl {
     struct sock *socks;       /* [n_socks] */
     int n_socks;
     bool is_delivering;
+    bool has_ca_dir; /* libcurl's directory of CA certificates is there and hashed */
 };
 
 /* Which list of its origin a shard is in; a transfer takes the first shard of the first list. */
@@ -151,10 +152,13 @@ void socks_drop_shard(struct shard *s);
 /* curl_multi.c, for curl_socks.c: a descriptor is ready. */
 void shard_on_ready(struct shard *s, int fd, int what);
 
+/* Options of ours: libcurl refuses them only when it is not the one we were built for. */
+#define HTTP_SET(f, option, value) CHECK(curl_easy_setopt((f)->easy, option, value) == CURLE_OK)
+
 /* curl_easy.c */
 struct flight *flight_new(struct origin *o);
 void flight_free(struct flight *f);
-/* Sets what differs from the last use; false with t->why when the transfer cannot be sent. */
+/* curl_load.c: sets what differs from the last use; false with t->why when the transfer cannot be sent. */
 bool flight_load(struct flight *f, struct transfer *t);
 /* Writes the answer's figures into the transfer; `code` is libcurl's result. */
 void flight_report(struct flight *f, CURLcode code, enum transfer_end end);

@@ -39,7 +39,7 @@ struct peer {
     int fd;
     int port;
     pthread_t thread;
-    pthread_mutex_t lock; /* of the connections' fd, against the close at their end */
+    pthread_mutex_t lock; /* of `last`, and of the connections' fd against the close at their end */
     peer_script script;   /* NULL: accept and stay silent */
     bool (*greet)(struct peer_conn *c);
     ssize_t (*read)(struct peer_conn *c, void *p, size_t n);
@@ -93,7 +93,9 @@ static PEER_UNUSED bool peer_take(struct peer_conn *c, size_t *out_head, size_t 
             size_t body = length != NULL && length < end ? strtoul(length + 17, NULL, 10) : 0;
 
             if (c->in_len >= head + body) {
+                (void)pthread_mutex_lock(&c->peer->lock);
                 snprintf(c->peer->last, sizeof(c->peer->last), "%.*s", (int)head, c->in);
+                (void)pthread_mutex_unlock(&c->peer->lock);
                 *out_head = head;
                 *out_body = body;
                 atomic_fetch_add(&c->peer->n_requests, 1);

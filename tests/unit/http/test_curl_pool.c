@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "base/check.h"
+#include "http/http_internal.h"
 #include "rig.h"
 
 enum { MANY = 200 };
@@ -269,6 +270,41 @@ static void test_no_descriptor_left_is_our_own_trouble(void **state)
     peer_stop(p);
 }
 
+static void test_what_is_long_unused_is_closed(void **state)
+{
+    struct peer *p = peer_new(serve_late);
+    struct rig r;
+    struct origin *o;
+    int n_fds;
+
+    (void)state;
+    rig_open(&r, &(struct http_curl_conf){.max_connections = 4});
+    for (int i = 0; i < 12; i++) {
+        call_init(&calls[i], &r, "http", p->port);
+        call_start(&calls[i]);
+    }
+    rig_run(&r, 10);
+    o = LIST_ENTRY(((struct http_curl *)r.http)->origins.next, struct origin, link);
+    assert_false(origin_sweep(o, loop_now_us(r.loop) + 2 * (int64_t)HTTP_UNUSED_US)); /* all in use */
+    assert_true(rig_wait(&r, 12, 2000));
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(calls[i].t.end, TRANSFER_OK);
+        transfer_release(&calls[i].t);
+    }
+    n_fds = count_fds();
+    assert_false(origin_sweep(o, loop_now_us(r.loop) + HTTP_UNUSED_US / 2));
+    assert_int_equal(o->n_pool, 4);
+    assert_int_equal(count_fds(), n_fds);
+    assert_true(origin_sweep(o, loop_now_us(r.loop) + 2 * (int64_t)HTTP_UNUSED_US));
+    assert_true(count_fds() <= n_fds - 12);
+    call_init(&calls[0], &r, "http", p->port);
+    assert_true(call_run(&calls[0]));
+    assert_int_equal(calls[0].t.end, TRANSFER_OK);
+    transfer_release(&calls[0].t);
+    rig_close(&r);
+    peer_stop(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_a_done_may_cancel_and_start_others),
         cmocka_unit_test(test_free_ends_what_is_in_flight_silently),
         cmocka_unit_test(test_a_broken_multi_handle_is_replaced),
+        cmocka_unit_test(test_what_is_long_unused_is_closed),
         cmocka_unit_test(test_no_descriptor_left_is_our_own_trouble),
     };
 
