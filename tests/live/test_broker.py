@@ -12,6 +12,7 @@ import pathlib
 import random
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -45,11 +46,113 @@ def broker(tmp_path_factory):
     if os.environ.get("TUTTI_KAFKA"):
         yield os.environ["TUTTI_KAFKA"]
         return
-    where, port = tmp_path_factory.mktemp("kafka"), free_port()
-    script = str(ROOT / "scripts/kafka.sh")
-    subprocess.run([script, "start", str(where), str(port)], check=True)
-    yield f"127.0.0.1:{port}"
-    subprocess.run([script, "stop", str(where), str(port)], check=True)
+    k = Kafka(tmp_path_factory.mktemp("kafka"), free_port())
+    k.start()
+    yield k.at
+    k.stop()
+
+
+class Kafka:
+    """A broker of our own, for what would disturb others: it can be killed, and be reached through a Cut."""
+
+    def __init__(self, where, port):
+        self.where, self.port, self.at = where, port, f"127.0.0.1:{port}"
+        self.proxy_port = free_port()
+
+    def _run(self, what):
+        env = dict(os.environ, KAFKA_PROXY_PORT=str(self.proxy_port), KAFKA_EXTRA="broker.session.timeout.ms=2000")
+        subprocess.run([str(ROOT / "scripts/kafka.sh"), what, str(self.where), str(self.port)], check=True, env=env)
+
+    def start(self):
+        self._run("start")
+
+    def stop(self):
+        self._run("stop")
+
+    def kill(self):
+        os.kill(int((self.where / "node1/pid").read_text()), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    k = Kafka(tmp_path_factory.mktemp("own"), free_port())
+    k.start()
+    yield k
+    k.stop()
+
+
+class Cut:
+    """A TCP proxy to a broker that knows request frames. When a request of the API key `mute_after` has passed, no answer comes back
+    any more until is_mute is cleared, and those held back are lost with their connections."""
+
+    END_TXN = 26
+
+    def __init__(self, kafka):
+        self.kafka, self.mute_after, self.is_mute, self.open = kafka, None, threading.Event(), True
+        self.listener = socket.create_server(("127.0.0.1", kafka.proxy_port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while self.open:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                upstream = socket.create_connection(("127.0.0.1", self.kafka.port + 2))
+            except OSError:
+                client.close()
+                continue
+            threading.Thread(target=self._requests, args=(client, upstream), daemon=True).start()
+            threading.Thread(target=self._answers, args=(upstream, client), daemon=True).start()
+
+    def _requests(self, client, upstream):
+        data = b""
+        try:
+            while True:
+                part = client.recv(1 << 16)
+                if not part:
+                    break
+                data += part
+                while len(data) >= 6:
+                    size, key = struct.unpack(">ih", data[:6])
+                    if len(data) < 4 + size:
+                        break
+                    if key == self.mute_after:
+                        self.is_mute.set()
+                    upstream.sendall(data[:4 + size])
+                    data = data[4 + size:]
+        except OSError:
+            pass
+        for s in (client, upstream):
+            s.close()
+
+    def _answers(self, upstream, client):
+        try:
+            while True:
+                part = upstream.recv(1 << 16)
+                if not part:
+                    break
+                if self.is_mute.is_set():
+                    while self.is_mute.is_set():
+                        time.sleep(0.05)
+                    break  # this answer is lost, and the connection with it
+                client.sendall(part)
+        except OSError:
+            pass
+        for s in (client, upstream):
+            s.close()
+
+    def close(self):
+        self.open = False
+        self.listener.close()
+
+
+@pytest.fixture
+def cut(own):
+    c = Cut(own)
+    yield c
+    c.close()
 
 
 class Driver:
@@ -380,6 +483,44 @@ def test_zombie_publishes_nothing(bed):
     check_exactly_once(bed.read(3000, seconds=90), 3000)
     a.stop()
     b.stop()
+
+
+def test_commit_whose_answer_is_lost_is_reconciled(own, cut, tmp_path):
+    bed = Bed(own.at, tmp_path)
+    bed.create(4)
+    a = Driver(bed, "-d", 20, "-S", 30000, slot="a", brokers=f"127.0.0.1:{own.proxy_port}")
+    a.wait_for("assigned", n=4)
+    bed.send(range(300))
+    time.sleep(2)
+    cut.mute_after = Cut.END_TXN
+    bed.send(range(300, 1000))
+    assert cut.is_mute.wait(20)
+    time.sleep(1)  # the broker commits
+    # Somebody takes the transactional id over: the repeated EndTxn is fenced, so only the group's offsets tell how it ended.
+    Producer({"bootstrap.servers": own.at, "transactional.id": f"{bed.group}-a-0"}).init_transactions(20)
+    cut.mute_after = None
+    cut.is_mute.clear()
+    check_exactly_once(bed.read(1000, seconds=90), 1000)
+    assert all(off >= 0 and not meta for off, meta in bed.committed().values())
+    log = (bed.where / "driver-a.log").read_text()
+    assert "kafka_producer_rebuilt" in log and "commit_transaction" in log, log[-2000:]
+    a.stop(40)
+
+
+def test_broker_killed_under_load(own, tmp_path):
+    bed = Bed(own.at, tmp_path)
+    bed.create(4)
+    slots = [Driver(bed, "-d", 50, "-i", 100, slot=s) for s in "ab"]
+    slots[0].wait_for("assigned", n=2)
+    bed.send(range(2000))
+    time.sleep(1)
+    own.kill()
+    time.sleep(1)
+    own.start()
+    bed.send(range(2000, 4000))
+    check_exactly_once(bed.read(4000, seconds=120), 4000)
+    for d in slots:
+        d.stop(40)
 
 
 def test_unreachable_broker_ends_with_69(bed):
