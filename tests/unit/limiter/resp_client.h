@@ -20,7 +20,7 @@
 struct resp {
     int fd;
     FILE *in;
-    char error[256]; /* "" or the error reply, or a status, or the last string */
+    char error[8192]; /* "" or the error reply, or a status, or the last string */
     int n;
     int64_t figures[64]; /* integers of the reply, strings as numbers */
 };
@@ -53,21 +53,21 @@ __attribute__((unused)) static void resp_close(struct resp *r)
 
 __attribute__((unused)) static void resp_read(struct resp *r)
 {
-    char line[512];
+    char line[8192];
     long long n;
 
     CHECK(fgets(line, sizeof(line), r->in) != NULL);
     line[strcspn(line, "\r\n")] = '\0';
     n = strtoll(line + 1, NULL, 10);
     if (line[0] == '-' || line[0] == '+') {
-        (void)snprintf(r->error, sizeof(r->error), "%.250s", line + 1);
+        (void)snprintf(r->error, sizeof(r->error), "%.8000s", line + 1);
     } else if (line[0] == ':') {
         CHECK(r->n < 64);
         r->figures[r->n++] = n;
     } else if (line[0] == '$' && n >= 0) {
-        CHECK(n < 500 && fread(line, 1, (size_t)n + 2, r->in) == (size_t)n + 2);
+        CHECK(n < 8000 && fread(line, 1, (size_t)n + 2, r->in) == (size_t)n + 2);
         line[n] = '\0';
-        (void)snprintf(r->error, sizeof(r->error), "%.250s", line);
+        (void)snprintf(r->error, sizeof(r->error), "%.8000s", line);
         CHECK(r->n < 64);
         r->figures[r->n++] = strtoll(line, NULL, 10);
     } else if (line[0] == '*') {
