@@ -101,11 +101,19 @@ static void drain_member(void *arg)
 /* --- the main thread
  * ------------------------------------------------------------------------------------------------------ */
 
+static void on_released(void *arg)
+{
+    struct process *p = arg;
+
+    loop_stop(p->loop);
+}
+
 static void finish(struct process *p)
 {
     if (p->slot != NULL)
-        slot_release(TAKE(p->slot));
-    loop_stop(p->loop);
+        slot_release(TAKE(p->slot), on_released, p);
+    else
+        loop_stop(p->loop);
 }
 
 static void drain_all(struct process *p)
@@ -219,16 +227,42 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static void ask_for_slot(struct process *p)
+static void drop_redis(void *arg)
 {
-    static const struct redis_events no_events = {.up = NULL};
-    char owner[64];
+    struct process *p = arg;
 
-    snprintf(owner, sizeof(owner), "%016llx", (unsigned long long)rng_u64(&p->rng));
-    timer_init(&p->start_timeout, on_start_timeout, p);
+    redis_free(TAKE(p->redis));
+}
+
+/* A configured slot needs Redis only to be there: the workers have connections of their own. */
+static void on_redis_up(void *arg)
+{
+    struct process *p = arg;
+
+    if (p->config->kafka.slot == NULL || p->n_running > 0 || p->is_draining)
+        return;
+    loop_post(p->loop, drop_redis, p);
+    start_members(p);
+}
+
+static void on_redis_down(void *arg, const char *why)
+{
+    (void)arg;
+    (void)why; /* logged by the connection */
+}
+
+/* Redis must answer before anything starts; it also hands out the slot when none is configured. */
+static void reach_redis(struct process *p)
+{
+    static const struct redis_events events = {.up = on_redis_up, .down = on_redis_down};
+    char owner[24];
+
     timer_start(p->loop, &p->start_timeout, loop_now_us(p->loop) + START_TIMEOUT_US);
-    p->redis = redis_new(p->loop, &p->rng, &p->redis_conf, &no_events, p);
-    p->slot = slot_lease(p->loop, p->redis, p->config->kafka.group, owner, on_leased, on_slot_lost, p);
+    p->redis = redis_new(p->loop, &p->rng, &p->redis_conf, &events, p);
+    if (p->config->kafka.slot != NULL)
+        return;
+    snprintf(owner, sizeof(owner), "%016llx", (unsigned long long)rng_u64(&p->rng));
+    p->slot = slot_lease(p->loop, p->redis, p->config->kafka.group, owner, 0, on_leased, on_slot_lost, p);
 }
 
 static int count_workers(const struct config *c)
@@ -268,8 +302,9 @@ int run_service(const struct config *config)
     wiring_init(&p.wiring, config);
     p.n_members = count_workers(config);
     p.members = mem_zero(sizeof(*p.members) * (size_t)p.n_members);
-    if (config->kafka.slot != NULL) {
+    if (config->kafka.slot != NULL)
         snprintf(p.slot_name, sizeof(p.slot_name), "%s", config->kafka.slot);
+    if (!p.wiring.needs_redis) {
         start_members(&p);
     } else if (redis_conf_parse(config->redis.url, &p.redis_conf, &why) < 0) {
         log_event(LOG_ERROR, "redis_url", "why=\"%s\"", why);
@@ -277,8 +312,8 @@ int run_service(const struct config *config)
         loop_stop(p.loop);
     } else {
         p.redis_conf.ca_file = mem_strdup(config->redis.ca_file);
-        p.redis_conf.name = "slot";
-        ask_for_slot(&p);
+        p.redis_conf.name = "start";
+        reach_redis(&p);
     }
     loop_run(p.loop);
     process_done(&p);
