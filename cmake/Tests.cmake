@@ -23,6 +23,9 @@ foreach(file ${unit_files})
   tutti_test_common(unit_${module}_${name})
   add_test(NAME unit.${module}.${name} COMMAND unit_${module}_${name})
   set_tests_properties(unit.${module}.${name} PROPERTIES LABELS unit TIMEOUT 60)
+  if(module MATCHES "^(http|loop|redis)$") # they measure real time: nothing beside them
+    set_tests_properties(unit.${module}.${name} PROPERTIES RUN_SERIAL ON)
+  endif()
 endforeach()
 
 file(GLOB sim_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/sim/test_*.c)
