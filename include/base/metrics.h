@@ -16,6 +16,7 @@ struct buf;
     X(JOBS_FAILED,            "tutti_jobs_failed_total",             COUNTER, "Jobs that ended with status failed") \
     X(JOBS_IN_FLIGHT,         "tutti_jobs_in_flight",                GAUGE,   "Jobs held in memory") \
     X(DEAD_LETTERS,           "tutti_dead_letters_total",            COUNTER, "Records sent to the dead-letter topic") \
+    X(SCHEMA_PREFIXES,        "tutti_schema_prefixes_total",         COUNTER, "Records whose Schema Registry prefix was skipped") \
     X(CALLS_STARTED,          "tutti_calls_started_total",           COUNTER, "HTTP attempts started at providers") \
     X(CALLS_OK,               "tutti_calls_ok_total",                COUNTER, "Attempts that gave an answer") \
     X(CALLS_FAILED,           "tutti_calls_failed_total",            COUNTER, "Attempts that failed") \

@@ -7,10 +7,13 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/names.h"
 #include "base/scan.h"
 #include "core/decode.h"
 #include "core/registry.h"
+
+enum { PREFIX_BYTES = 5, POINTER_KEY_BYTES = 100, MESSAGE_WORD_BYTES = 60, SHORT_BYTES = 200 };
 
 static int fail(struct decode *d, const char *code, const char *pointer, const char *message)
 {
@@ -39,6 +42,50 @@ static int fail_at(struct decode *d, const char *key, int index, const char *mes
     return decode_fail(d, pointer, message);
 }
 
+const char *decode_word(struct decode *d, struct text t, size_t max_bytes)
+{
+    size_t len;
+    char *plain = text_decode(d->arena, t, &len);
+
+    len = text_cut(text_slice(plain, len), max_bytes).len;
+    plain[len] = '\0';
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)plain[i] < 0x20 || plain[i] == 0x7f)
+            plain[i] = '?';
+    return plain;
+}
+
+const char *decode_pointer(struct decode *d, const char *parent, struct text key)
+{
+    const char *word = decode_word(d, key, POINTER_KEY_BYTES);
+    size_t n = strlen(parent);
+    char *pointer = arena_alloc(d->arena, n + 2 * strlen(word) + 2);
+
+    memcpy(pointer, parent, n);
+    pointer[n++] = '/';
+    for (const char *p = word; *p != '\0'; p++) {
+        bool is_special = *p == '~' || *p == '/';
+
+        if (is_special)
+            pointer[n++] = '~';
+        pointer[n++] = (char)(!is_special ? *p : *p == '~' ? '0' : '1');
+    }
+    pointer[n] = '\0';
+    return pointer;
+}
+
+void decode_fail_word(struct decode *d, const char *pointer, const char *what, struct text word,
+                      const char *const *words, size_t n, const char *hint)
+{
+    const char *shown = decode_word(d, word, MESSAGE_WORD_BYTES);
+    const char *nearest = names_nearest(text_decode(d->arena, word, NULL), words, n);
+    char message[256];
+
+    snprintf(message, sizeof(message), "%s '%s'%s%s%s%s", what, shown, nearest != NULL ? " (did you mean '" : "",
+             nearest != NULL ? nearest : "", nearest != NULL ? "'?)" : "", hint);
+    decode_fail(d, pointer, message);
+}
+
 bool decode_is(struct decode *d, enum scan_type type, const char *pointer, const char *message)
 {
     if (scan_peek(&d->s) == type)
@@ -53,10 +100,8 @@ static bool is_id_char(char c)
            (c != '\0' && strchr("._:/@-", c) != NULL);
 }
 
-static bool is_job_id(const char *s)
+static bool is_job_id(const char *s, size_t n)
 {
-    size_t n = strlen(s);
-
     if (n < 1 || n > 200)
         return false;
     for (size_t i = 0; i < n; i++)
@@ -68,15 +113,17 @@ static bool is_job_id(const char *s)
 static void read_job_id(struct decode *d)
 {
     struct text t = TEXT_NONE;
+    size_t len;
     char *id;
 
     if (!decode_is(d, SCAN_STRING, "/job_id", "job_id must be a string"))
         return;
     scan_text(&d->s, d->arena, &t);
-    id = text_decode(d->arena, t, NULL);
-    if (id == NULL || !is_job_id(id))
+    id = text_decode(d->arena, t, &len);
+    if (id != NULL && is_job_id(id, len))
+        d->spec->job_id = id; /* else the dead letter names the default one: this one may be of any size */
+    else
         decode_fail(d, "/job_id", "job_id must be 1 to 200 characters of A-Z a-z 0-9 . _ : / @ -");
-    d->spec->job_id = id;
 }
 
 static int64_t read_int(struct decode *d, const char *pointer, int64_t min, int64_t max, const char *message)
@@ -150,12 +197,14 @@ static void read_quorum(struct decode *d)
 static void read_short_string(struct decode *d, const char *key, struct text *out)
 {
     char pointer[64];
+    size_t len;
 
     snprintf(pointer, sizeof(pointer), "/%s", key);
     if (!decode_is(d, SCAN_STRING, pointer, "must be a string of 1 to 200 bytes"))
         return;
     scan_text(&d->s, d->arena, out);
-    if (out->len < 1 || out->len > 200)
+    text_decode(d->arena, *out, &len); /* its escapes do not count */
+    if (len < 1 || len > SHORT_BYTES)
         decode_fail(d, pointer, "must be a string of 1 to 200 bytes");
 }
 
@@ -169,6 +218,32 @@ static void read_custom_id(struct decode *d)
     read_short_string(d, "custom_id", &d->spec->custom_id);
 }
 
+/* An open map as it will stand in the records: on one line, and readable by everyone (no lone surrogates, no NULs). */
+static struct text echo(struct decode *d, struct text raw)
+{
+    char *p = arena_alloc(d->arena, raw.len);
+    bool is_string = false, has_escape = false;
+    size_t n = 0;
+
+    for (size_t i = 0; i < raw.len; i++) {
+        char c = raw.p[i];
+
+        if (is_string && c == '\\') { /* checked: another byte follows */
+            has_escape = true;
+            p[n++] = c;
+            c = raw.p[++i];
+        } else if (c == '"') {
+            is_string = !is_string;
+        } else if (!is_string && (c == ' ' || c == '\t' || c == '\r' || c == '\n')) {
+            continue;
+        }
+        p[n++] = c;
+    }
+    if (has_escape)
+        p = (char *)scan_repair(d->arena, (struct text){.p = p, .len = n, .is_escaped = true}).p;
+    return text_slice(p, n);
+}
+
 static void read_labels(struct decode *d)
 {
     struct text key;
@@ -180,19 +255,21 @@ static void read_labels(struct decode *d)
     scan_enter_object(&d->s);
     while (d->err->code == NULL && scan_next_key(&d->s, &key)) {
         struct text value;
-        char pointer[256];
 
-        snprintf(pointer, sizeof(pointer), "/labels/%.*s", (int)(key.len < 200 ? key.len : 200), key.p);
-        if (decode_is(d, SCAN_STRING, pointer, "a label must be a string"))
+        if (scan_peek(&d->s) == SCAN_STRING)
             scan_string(&d->s, &value, NULL);
+        else
+            decode_fail(d, decode_pointer(d, "/labels", key), "a label must be a string");
     }
-    d->spec->labels = text_slice(begin, (size_t)(d->s.p - begin));
+    d->spec->labels = echo(d, text_slice(begin, (size_t)(d->s.p - begin)));
 }
 
 static void read_metadata(struct decode *d)
 {
-    if (decode_is(d, SCAN_OBJECT, "/metadata", "metadata must be an object"))
-        scan_skip(&d->s, &d->spec->metadata);
+    struct text raw;
+
+    if (decode_is(d, SCAN_OBJECT, "/metadata", "metadata must be an object") && scan_skip(&d->s, &raw) == 0)
+        d->spec->metadata = echo(d, raw);
 }
 
 /* The keys served now. A key of the contract that is not here yet is unknown: it is never half-served. */
@@ -212,16 +289,11 @@ static const struct job_key {
 static void fail_unknown(struct decode *d, struct text key)
 {
     const char *words[ARRAY_LEN(keys)];
-    const char *name = text_decode(d->arena, key, NULL), *nearest;
-    char pointer[128], message[256];
 
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         words[i] = keys[i].name;
-    nearest = names_nearest(name, words, ARRAY_LEN(words));
-    snprintf(pointer, sizeof(pointer), "/%.100s", name);
-    snprintf(message, sizeof(message), "unknown key '%.60s'%s%s%s; free data goes into labels or metadata", name,
-             nearest != NULL ? " (did you mean '" : "", nearest != NULL ? nearest : "", nearest != NULL ? "'?)" : "");
-    decode_fail(d, pointer, message);
+    decode_fail_word(d, decode_pointer(d, "", key), "unknown key", key, words, ARRAY_LEN(words),
+                     "; free data goes into labels or metadata");
 }
 
 static void read_key(struct decode *d, struct text key, unsigned *seen)
@@ -241,8 +313,8 @@ static void read_key(struct decode *d, struct text key, unsigned *seen)
     fail_unknown(d, key);
 }
 
-/* Is it one JSON document at all? */
-static int check_syntax(struct decode *d, const char *value, size_t len)
+/* Is it one JSON document at all? `skipped` bytes of the record stand before it. */
+static int check_syntax(struct decode *d, const char *value, size_t len, size_t skipped)
 {
     char pointer[32];
     bool is_utf8;
@@ -252,7 +324,7 @@ static int check_syntax(struct decode *d, const char *value, size_t len)
     if (scan_end(&d->s) == 0)
         return 0;
     is_utf8 = d->s.error != -EILSEQ;
-    snprintf(pointer, sizeof(pointer), "%zu", d->s.error_at);
+    snprintf(pointer, sizeof(pointer), "%zu", d->s.error_at + skipped);
     return fail(d, is_utf8 ? "not_json" : "not_utf8", pointer, d->s.why);
 }
 
@@ -262,14 +334,15 @@ static void default_job_id(struct job *j, struct job_spec *spec)
         return;
     for (int i = 0; i < j->n_headers; i++)
         if (strcmp(j->headers[i].name, "ce_id") == 0 && j->headers[i].value != NULL) {
+            if (!is_job_id(j->headers[i].value, j->headers[i].value_len))
+                continue;
             spec->job_id = arena_copy(j->arena, j->headers[i].value, j->headers[i].value_len);
-            if (is_job_id(spec->job_id))
-                return;
+            return;
         }
     if (spec->batch_id.p != NULL && spec->custom_id.p != NULL) {
         spec->job_id = arena_printf(j->arena, "%s/%s", text_decode(j->arena, spec->batch_id, NULL),
                                     text_decode(j->arena, spec->custom_id, NULL));
-        if (is_job_id(spec->job_id))
+        if (is_job_id(spec->job_id, strlen(spec->job_id)))
             return;
     }
     spec->job_id = arena_printf(j->arena, "%s/%d/%lld", j->pos.topic, j->pos.partition, (long long)j->pos.offset);
@@ -285,42 +358,61 @@ static void check_whole(struct decode *d)
         decode_fail(d, "/prompt", "prompt is missing");
     else if (n == 0)
         decode_fail(d, "/models", "models is missing and jobs.default_models is empty");
+    else if (n > JOB_MODELS_MAX)
+        decode_fail(d, "/models", "models is missing and jobs.default_models has more than 64");
     else if (spec->quorum > n)
         decode_fail(d, "/quorum", "quorum is larger than the number of models asked");
     if (spec->merge == NULL)
         spec->merge = decode_find_merge(d->job->env, n == 1 ? "none" : "concat");
 }
 
+/* The record's JSON, known to be one document; fails when it is none. */
+static int find_document(struct decode *d, const char **out_value, size_t *out_len)
+{
+    const char *value = d->job->value;
+    size_t len = d->job->value_len, skipped = 0;
+
+    if (len > d->job->env->max_bytes)
+        return fail(d, "too_large", "", "the record is larger than jobs.max_bytes");
+    if (len >= PREFIX_BYTES && value[0] == '\0') { /* Schema Registry: a magic byte and the schema's id */
+        skipped = PREFIX_BYTES;
+        metric_add(METRIC_SCHEMA_PREFIXES, 1);
+    }
+    if (len == skipped)
+        return fail(d, "empty_value", "", "the record has no value");
+    *out_value = value + skipped;
+    *out_len = len - skipped;
+    return check_syntax(d, *out_value, *out_len, skipped);
+}
+
+static void read_keys(struct decode *d)
+{
+    struct text key;
+    unsigned seen = 0;
+
+    if (!decode_is(d, SCAN_OBJECT, "", "a job must be a JSON object"))
+        return;
+    scan_enter_object(&d->s);
+    while (d->err->code == NULL && scan_next_key(&d->s, &key))
+        read_key(d, key, &seen);
+    if (d->err->code == NULL)
+        check_whole(d);
+}
+
 int job_decode(struct job *j, struct job_error *err)
 {
     struct decode d = {.job = j, .arena = j->arena, .spec = &j->spec, .err = err};
-    const char *value = j->value;
-    size_t len = j->value_len;
-    struct text key;
-    unsigned seen = 0;
+    const char *value;
+    size_t len;
 
     memset(&j->spec, 0, sizeof(j->spec));
     memset(err, 0, sizeof(*err));
     j->spec.max_output_tokens = j->spec.deadline_ms = -1;
     j->spec.quorum = -1;
-    if (len == 0)
-        return fail(&d, "empty_value", "", "the record has no value");
-    if (len > j->env->max_bytes)
-        return fail(&d, "too_large", "", "the record is larger than jobs.max_bytes");
-    if (len > 5 && value[0] == '\0') { /* a Schema Registry prefix: magic byte and schema id */
-        value += 5;
-        len -= 5;
+    if (find_document(&d, &value, &len) == 0) {
+        scan_init(&d.s, value, len);
+        read_keys(&d);
     }
-    if (check_syntax(&d, value, len) < 0)
-        return -EINVAL;
-    scan_init(&d.s, value, len);
-    if (!decode_is(&d, SCAN_OBJECT, "", "a job must be a JSON object"))
-        return -EINVAL;
-    scan_enter_object(&d.s);
-    while (err->code == NULL && scan_next_key(&d.s, &key))
-        read_key(&d, key, &seen);
-    if (err->code == NULL)
-        check_whole(&d);
     default_job_id(j, &j->spec);
     return err->code == NULL ? 0 : -EINVAL;
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/names.h"
 #include "core/decode.h"
 
 enum kind { NUMBER, INTEGER, STRING, STRINGS, OBJECT };
@@ -80,16 +79,10 @@ static const struct param_rule *find_rule(struct text name)
 static void fail_unknown(struct decode *d, struct text key)
 {
     const char *words[ARRAY_LEN(rules)];
-    const char *name = text_decode(d->arena, key, NULL), *nearest;
-    char pointer[128], message[256];
 
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         words[i] = rules[i].name;
-    nearest = names_nearest(name, words, ARRAY_LEN(words));
-    snprintf(pointer, sizeof(pointer), "/params/%.100s", name);
-    snprintf(message, sizeof(message), "unknown parameter '%.60s'%s%s%s", name,
-             nearest != NULL ? " (did you mean '" : "", nearest != NULL ? nearest : "", nearest != NULL ? "'?)" : "");
-    decode_fail(d, pointer, message);
+    decode_fail_word(d, decode_pointer(d, "/params", key), "unknown parameter", key, words, ARRAY_LEN(words), "");
 }
 
 static void read_param(struct decode *d, struct text key, struct request_param *out)
@@ -151,19 +144,14 @@ static void set_merge(struct decode *d, struct text name, const char *pointer)
 {
     const struct env *env = d->job->env;
     const char *words[32];
-    const char *s = text_decode(d->arena, name, NULL), *nearest;
-    char message[256];
-    int n = env->n_merges < 32 ? env->n_merges : 32;
+    size_t n = env->n_merges < 32 ? (size_t)env->n_merges : 32;
 
-    d->spec->merge = s != NULL ? decode_find_merge(env, s) : NULL;
+    d->spec->merge = decode_find_merge(env, text_decode(d->arena, name, NULL));
     if (d->spec->merge != NULL)
         return;
-    for (int i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         words[i] = env->merges[i]->name;
-    nearest = s != NULL ? names_nearest(s, words, (size_t)n) : NULL;
-    snprintf(message, sizeof(message), "unknown merge '%.60s'%s%s%s", s != NULL ? s : "",
-             nearest != NULL ? " (did you mean '" : "", nearest != NULL ? nearest : "", nearest != NULL ? "'?)" : "");
-    decode_fail(d, pointer, message);
+    decode_fail_word(d, pointer, "unknown merge", name, words, n, "");
 }
 
 void decode_merge(struct decode *d)
@@ -179,11 +167,10 @@ void decode_merge(struct decode *d)
         return;
     scan_enter_object(&d->s);
     while (d->err->code == NULL && scan_next_key(&d->s, &key)) {
-        char pointer[128];
-
-        snprintf(pointer, sizeof(pointer), "/merge/%.*s", (int)(key.len < 100 ? key.len : 100), key.p);
         if (!text_is(key, "strategy"))
-            decode_fail(d, pointer, "unknown key in merge; known: strategy");
+            decode_fail(d, decode_pointer(d, "/merge", key), "unknown key in merge; known: strategy");
+        else if (name.p != NULL)
+            decode_fail(d, "/merge/strategy", "the key is given twice");
         else if (decode_is(d, SCAN_STRING, "/merge/strategy", "strategy must be a string"))
             scan_text(&d->s, d->arena, &name);
     }
