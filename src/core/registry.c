@@ -2,7 +2,7 @@
 /* Looks models up by every name a job may use, and prices what they reported. Pure; any thread. */
 #include "core/registry.h"
 
-#include <string.h>
+#include <stdio.h>
 
 #include "base/text.h"
 
@@ -14,13 +14,13 @@ static bool is_alias(const struct model *m, struct text name)
     return false;
 }
 
-/* `provider/vendor-id`; the vendor's id may hold slashes itself. */
+/* `provider/vendor-id`; the vendor's id may hold slashes itself. Compared as decoded: PHP writes "openai\/gpt-4o". */
 static bool is_qualified(const struct model *m, struct text name)
 {
-    size_t n = strlen(m->provider->id);
+    char qualified[512];
+    int n = snprintf(qualified, sizeof(qualified), "%s/%s", m->provider->id, m->vendor_model);
 
-    return !name.is_escaped && name.len > n && memcmp(name.p, m->provider->id, n) == 0 && name.p[n] == '/' &&
-           text_is(text_slice(name.p + n + 1, name.len - n - 1), m->vendor_model);
+    return n > 0 && (size_t)n < sizeof(qualified) && text_is(name, qualified);
 }
 
 static bool is_id(const struct model *m, struct text name)
@@ -56,5 +56,6 @@ int64_t price_cost_nusd(const struct price *p, const struct usage *u)
         cached = u->input_tokens;
     sum = (__int128)(u->input_tokens - cached) * p->input + (__int128)cached * cached_price +
           (__int128)u->output_tokens * p->output;
-    return (int64_t)((sum + 500000) / 1000000);
+    sum = (sum + 500000) / 1000000;
+    return sum <= INT64_MAX ? (int64_t)sum : -1;
 }

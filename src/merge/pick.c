@@ -12,10 +12,13 @@ static bool is_good(const struct stage_view *v, int i)
     return v->outcomes[i] != NULL && outcome_is_ok(v->outcomes[i]);
 }
 
-/* A refusal is an answer too: it is what the model said. */
+/* A refusal is an answer too: it is what the model said. TEXT_NONE with nothing but tool calls; some providers send an
+ * empty text beside a refusal or tool calls. */
 static struct text said(const struct outcome *o)
 {
-    return o->answer.p != NULL ? o->answer : o->refusal;
+    if (!text_is_blank(o->answer))
+        return o->answer;
+    return !text_is_blank(o->refusal) ? o->refusal : TEXT_NONE;
 }
 
 static void take(const struct stage_view *v, int i, struct merged *out)
