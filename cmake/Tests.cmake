@@ -7,6 +7,7 @@ set_source_files_properties(${CMAKE_SOURCE_DIR}/tests/tsan_shim.c PROPERTIES COM
 
 function(tutti_test_common target)
   target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests)
+  target_compile_definitions(${target} PRIVATE TESTS_DIR="${CMAKE_SOURCE_DIR}/tests")
   if(SANITIZE MATCHES "thread")
     target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests/tsan_shim.c)
     set_target_properties(${target} PROPERTIES ENABLE_EXPORTS ON)
@@ -27,6 +28,23 @@ foreach(file ${unit_files})
     set_tests_properties(unit.${module}.${name} PROPERTIES RUN_SERIAL ON)
   endif()
 endforeach()
+
+# The records that test_record*.c encodes against docs/schemas, where scripts/bootstrap has installed jsonschema.
+if(DEFINED ENV{XDG_CACHE_HOME})
+  set(test_python $ENV{XDG_CACHE_HOME}/tutti/venv/bin/python)
+else()
+  set(test_python $ENV{HOME}/.cache/tutti/venv/bin/python)
+endif()
+execute_process(COMMAND ${test_python} -c "import jsonschema, pytest" RESULT_VARIABLE no_jsonschema OUTPUT_QUIET ERROR_QUIET)
+if(NOT no_jsonschema)
+  foreach(name record record_headers record_cut record_dead)
+    list(APPEND record_tests $<TARGET_FILE:unit_core_test_${name}>)
+  endforeach()
+  list(JOIN record_tests ":" record_tests)
+  add_test(NAME unit.schemas
+    COMMAND ${test_python} -B -m pytest -q -p no:cacheprovider ${CMAKE_SOURCE_DIR}/tests/test_schemas.py)
+  set_tests_properties(unit.schemas PROPERTIES LABELS unit TIMEOUT 60 ENVIRONMENT TUTTI_RECORD_TESTS=${record_tests})
+endif()
 
 file(GLOB sim_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/sim/test_*.c)
 file(GLOB sim_support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/sim/*.c)

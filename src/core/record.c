@@ -9,17 +9,24 @@
 #include "base/digest.h"
 #include "base/mem.h"
 
-enum { HEADERS_MAX = 12 };
+enum {
+    HEADERS_MAX = 12,
+    COPIED_MAX = 1000, /* bytes of a header passed on: headers and key share the 4 KiB that limit() leaves for them */
+};
+
+#define YEAR_9999_MS   INT64_C(253402300799999)
+#define DOUBLE_INT_MAX ((INT64_C(1) << 53) - 1)
 
 void record_timestamp(int64_t epoch_ms, char out[TIMESTAMP_CHARS + 1])
 {
-    time_t s = (time_t)(epoch_ms / 1000);
+    int64_t ms = epoch_ms < 0 ? 0 : epoch_ms > YEAR_9999_MS ? YEAR_9999_MS : epoch_ms;
+    time_t s = (time_t)(ms / 1000);
     struct tm tm;
     char date[20];
 
     gmtime_r(&s, &tm);
     strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out, TIMESTAMP_CHARS + 1, "%s.%03uZ", date, (unsigned)(epoch_ms % 1000) % 1000U);
+    snprintf(out, TIMESTAMP_CHARS + 1, "%s.%03uZ", date, (unsigned)(ms % 1000) % 1000U);
 }
 
 void record_event_id(const struct job *j, const char *kind, const struct call *c, int attempt, char out[37])
@@ -38,8 +45,19 @@ void record_event_id(const struct job *j, const char *kind, const struct call *c
     digest_uuid8(parts, ARRAY_LEN(parts), out);
 }
 
+void record_kv_count(struct json_write *w, const char *key, int64_t v)
+{
+    jw_kv_int_opt(w, key, v <= DOUBLE_INT_MAX ? v : -1);
+}
+
+void record_kv_name(struct json_write *w, const char *key, struct text t)
+{
+    jw_kv_text(w, key, text_cut(t, FOREIGN_NAME_MAX));
+}
+
 void record_kv_cut(struct json_write *w, const char *key, struct text t, struct cutter *cut)
 {
+    char mark[CUT_LEAST];
     struct text part;
     struct buf b;
 
@@ -48,10 +66,11 @@ void record_kv_cut(struct json_write *w, const char *key, struct text t, struct 
         return;
     }
     cut->has_cut = true;
-    part = text_cut(t, cut->cap);
+    part = text_cut(t, cut->cap - CUT_LEAST);
+    snprintf(mark, sizeof(mark), "\\n[... cut by tutti: %zu of %zu bytes left out]", t.len - part.len, t.len);
     buf_init(&b, 0);
     text_add_escaped(&b, part);
-    buf_printf(&b, "\\n[... cut by tutti: %zu of %zu bytes left out]", t.len - part.len, t.len);
+    buf_add_str(&b, mark);
     jw_kv_text(w, key, (struct text){.p = b.p, .len = b.len, .is_escaped = true});
     buf_done(&b);
 }
@@ -95,12 +114,12 @@ static struct text trace_id(const struct job *j)
     return text_slice(h->value + 3, 32);
 }
 
-void record_kv_origin(struct json_write *w, const struct job *j)
+void record_kv_origin(struct json_write *w, const struct job *j, struct text labels)
 {
     jw_kv_str(w, "worker_id", j->env->worker_id);
     jw_kv_str(w, "build", j->env->build);
     jw_kv_text(w, "trace_id", trace_id(j));
-    jw_kv_raw(w, "labels", j->spec.labels);
+    jw_kv_raw(w, "labels", labels);
 }
 
 void record_link(struct job *j, struct record *r)
@@ -111,6 +130,8 @@ void record_link(struct job *j, struct record *r)
         at = &(*at)->next;
     *at = r;
     j->pub.bytes += r->key_len + r->value_len;
+    for (int i = 0; i < r->n_headers; i++)
+        j->pub.bytes += strlen(r->headers[i].name) + r->headers[i].value_len;
 }
 
 static void add_header(struct record *r, struct message_header *headers, const char *name, const char *value,
@@ -140,7 +161,7 @@ void record_add(struct job *j, enum output output, const char *type, const char 
     for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
         const struct message_header *from = record_job_header(j, copied[i]);
 
-        if (from != NULL)
+        if (from != NULL && from->value_len <= COPIED_MAX)
             add_header(r, h, copied[i], from->value, from->value_len);
     }
     r->headers = h;

@@ -7,11 +7,17 @@
 #include "base/json_write.h"
 #include "core/job.h"
 
-enum { TIMESTAMP_CHARS = 24 };
+enum {
+    TIMESTAMP_CHARS = 24,
+    CUT_LEAST = 96,         /* smallest cap of a text: holds the mark of a cut and a few words */
+    FOREIGN_NAME_MAX = 256, /* bytes kept of a provider's or a job's name for something */
+};
 
-/* Room for the texts of one result: what is longer than `cap` is cut at a marked place. */
+/* Room for the texts of one record: what is longer than `cap` is cut at a marked place, so that it is `cap` long then.
+ */
 struct cutter {
-    size_t cap; /* SIZE_MAX: nothing is cut */
+    size_t cap;   /* >= CUT_LEAST; SIZE_MAX: nothing is cut */
+    bool is_bare; /* leaves out all of any size: answers, labels, metadata, the source's key */
     bool has_cut;
 };
 
@@ -19,13 +25,17 @@ struct cutter {
 void record_timestamp(int64_t epoch_ms, char out[TIMESTAMP_CHARS + 1]);
 /* event_id of CONTRACTS 1. kind "result" (call NULL) or "call". */
 void record_event_id(const struct job *j, const char *kind, const struct call *c, int attempt, char out[37]);
+/* A count from outside: null when unknown, and when no double could hold it (CONTRACTS 1). */
+void record_kv_count(struct json_write *w, const char *key, int64_t v);
+/* A name from outside, cut to FOREIGN_NAME_MAX. */
+void record_kv_name(struct json_write *w, const char *key, struct text t);
 void record_kv_cut(struct json_write *w, const char *key, struct text t, struct cutter *cut);
 /* ts, ts_ms of the moment the thing ended. */
 void record_kv_time(struct json_write *w, int64_t ended_ms);
 /* job_id, run, batch_id, custom_id, tenant: the same in results and calls. */
 void record_kv_job(struct json_write *w, const struct job *j);
-/* worker_id, build, trace_id, labels. */
-void record_kv_origin(struct json_write *w, const struct job *j);
+/* worker_id, build, trace_id, labels (TEXT_NONE: left out). */
+void record_kv_origin(struct json_write *w, const struct job *j, struct text labels);
 /* Appends a record of `value` (copied into the arena) with its CloudEvents headers, key job_id. */
 void record_add(struct job *j, enum output output, const char *type, const char *event_id, int64_t ended_ms,
                 const struct buf *value);

@@ -4,16 +4,20 @@
 #include "core/record.h"
 #include "core/registry.h"
 
+/* Without a model (its entry was taken out of the configuration since the journaled attempt) only the name is known. */
 static void write_names(struct json_write *w, const struct call *c, const struct outcome *o)
 {
+    const struct model *m = c->model;
+    const char *id = m != NULL ? m->id : NULL;
+
     jw_kv_str(w, "stage", "answer");
     jw_kv_int(w, "member", c->member);
     jw_kv_int(w, "sample", 0);
-    jw_kv_str(w, "provider", c->model->provider->id);
-    jw_kv_str(w, "request_model", c->model->id);
-    jw_kv_str(w, "served_model", c->model->id);
-    jw_kv_str(w, "vendor_model", c->model->vendor_model);
-    jw_kv_text(w, "response_model", o->response_model);
+    jw_kv_str(w, "provider", m != NULL ? m->provider->id : NULL);
+    record_kv_name(w, "request_model", m != NULL ? text_of(id) : c->name);
+    jw_kv_str(w, "served_model", id);
+    jw_kv_str(w, "vendor_model", m != NULL ? m->vendor_model : NULL);
+    record_kv_name(w, "response_model", o->response_model);
     jw_kv_str(w, "operation", "answer");
 }
 
@@ -44,10 +48,10 @@ static void write_times(struct json_write *w, const struct outcome *o)
 
 static void write_usage(struct json_write *w, const struct outcome *o)
 {
-    jw_kv_int_opt(w, "input_tokens", o->usage.input_tokens);
-    jw_kv_int_opt(w, "output_tokens", o->usage.output_tokens);
-    jw_kv_int_opt(w, "cached_input_tokens", o->usage.cached_input_tokens);
-    jw_kv_int_opt(w, "reasoning_tokens", o->usage.reasoning_tokens);
+    record_kv_count(w, "input_tokens", o->usage.input_tokens);
+    record_kv_count(w, "output_tokens", o->usage.output_tokens);
+    record_kv_count(w, "cached_input_tokens", o->usage.cached_input_tokens);
+    record_kv_count(w, "reasoning_tokens", o->usage.reasoning_tokens);
     jw_kv_int_opt(w, "reserved_tokens", o->reserved_tokens);
     jw_kv_bool(w, "usage_estimated", o->usage_estimated);
     jw_kv_usd_opt(w, "cost_usd", o->cost_nusd);
@@ -57,56 +61,80 @@ static void write_usage(struct json_write *w, const struct outcome *o)
 
 static void write_wire(struct json_write *w, const struct call *c, const struct outcome *o)
 {
+    const struct provider *p = c->model != NULL ? c->model->provider : NULL;
+
     jw_kv_str(w, "finish_reason", finish_name(o->finish));
-    jw_kv_text(w, "raw_finish_reason", o->raw_finish);
-    jw_kv_text(w, "provider_request_id", o->request_id);
-    jw_kv_str(w, "endpoint", c->model->provider->base_url);
-    jw_kv_str(w, "key_id", c->model->provider->key_id);
+    record_kv_name(w, "raw_finish_reason", o->raw_finish);
+    record_kv_name(w, "provider_request_id", o->request_id);
+    jw_kv_str(w, "endpoint", p != NULL ? p->base_url : NULL);
+    jw_kv_str(w, "key_id", p != NULL ? p->key_id : NULL);
     jw_kv_int_opt(w, "bytes_out", o->bytes_out);
     jw_kv_int_opt(w, "bytes_in", o->bytes_in);
 }
 
-static void encode_attempt(struct job *j, const struct call *c, const struct attempt *a, bool is_final, struct buf *b)
-{
-    const struct outcome *o = &a->outcome;
-    struct json_write w;
-    char id[37];
+struct call_record {
+    const struct call *call;
+    const struct attempt *attempt;
+    bool is_final;
+    char event_id[37];
+};
 
-    record_event_id(j, "call", c, a->number, id);
+static void encode(const struct job *j, const struct call_record *r, struct text labels, struct buf *b)
+{
+    const struct outcome *o = &r->attempt->outcome;
+    struct json_write w;
+
     buf_clear(b);
     jw_init(&w, b);
     jw_open(&w, '{');
     jw_kv_int(&w, "schema_version", 1);
-    jw_kv_str(&w, "event_id", id);
+    jw_kv_str(&w, "event_id", r->event_id);
     record_kv_job(&w, j);
     record_kv_time(&w, o->ended_ms);
-    write_names(&w, c, o);
+    write_names(&w, r->call, o);
     write_fault(&w, o);
-    jw_kv_int(&w, "attempt", a->number);
+    jw_kv_int(&w, "attempt", r->attempt->number);
     jw_kv_int(&w, "fallback_index", 0);
     jw_kv_bool(&w, "hedge", false);
-    jw_kv_bool(&w, "is_final", is_final);
+    jw_kv_bool(&w, "is_final", r->is_final);
     jw_kv_bool(&w, "recalled", o->is_recalled);
     jw_kv_bool(&w, "cache_hit", false);
     jw_kv_bool(&w, "streamed", false);
     write_times(&w, o);
     write_usage(&w, o);
-    write_wire(&w, c, o);
-    record_kv_origin(&w, j);
+    write_wire(&w, r->call, o);
+    record_kv_origin(&w, j, labels);
     jw_close(&w, '}');
-    record_add(j, OUT_CALLS, "tutti.call.v1", id, o->ended_ms, b);
+}
+
+/* Labels are all that can make it large: they are left out of a record that would not fit its topic. */
+static void add_call(struct job *j, struct call_record *r, size_t limit, struct buf *b)
+{
+    record_event_id(j, "call", r->call, r->attempt->number, r->event_id);
+    encode(j, r, j->spec.labels, b);
+    if (b->len > limit)
+        encode(j, r, TEXT_NONE, b);
+    record_add(j, OUT_CALLS, "tutti.call.v1", r->event_id, r->attempt->outcome.ended_ms, b);
 }
 
 void record_encode_calls(struct job *j)
 {
+    size_t limit = j->env->broker->ops->limit(j->env->broker, OUT_CALLS);
     struct buf b;
 
     buf_init(&b, 0);
     for (int i = 0; i < j->n_calls; i++) {
         struct call *c = &j->calls[i];
 
-        LIST_EACH (it, &c->attempts)
-            encode_attempt(j, c, LIST_ENTRY(it, struct attempt, link), it->next == &c->attempts, &b);
+        LIST_EACH (it, &c->attempts) {
+            struct call_record r = {
+                .call = c,
+                .attempt = LIST_ENTRY(it, struct attempt, link),
+                .is_final = it->next == &c->attempts,
+            };
+
+            add_call(j, &r, limit, &b);
+        }
     }
     buf_done(&b);
 }

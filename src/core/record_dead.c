@@ -71,7 +71,7 @@ void job_encode_dead_letter(struct job *j)
     r->key_len = j->source_key_len;
     r->value = j->value;
     r->value_len = j->value_len;
-    if (r->value_len + r->key_len + header_bytes > broker->ops->limit(broker, OUT_DEAD_LETTERS)) {
+    if (r->value != NULL && r->value_len + r->key_len + header_bytes > broker->ops->limit(broker, OUT_DEAD_LETTERS)) {
         uint8_t digest[DIGEST_BYTES];
         char hex[DIGEST_HEX + 1];
 

@@ -9,7 +9,7 @@
 #include "core/record.h"
 #include "core/registry.h"
 
-enum { CUT_ROUNDS = 14 };
+enum { CUT_STEP = 64 /* a cap is found to within this many bytes */ };
 
 /* Sums over all attempts of the job. */
 struct totals {
@@ -21,8 +21,8 @@ struct totals {
 
 static void add_known(int64_t *sum, int64_t v)
 {
-    if (v >= 0)
-        *sum = (*sum < 0 ? 0 : *sum) + v;
+    if (v >= 0 && __builtin_add_overflow(*sum < 0 ? 0 : *sum, v, sum))
+        *sum = INT64_MAX; /* counts come from outside */
 }
 
 static void add_attempt(struct totals *t, const struct attempt *a)
@@ -44,6 +44,13 @@ static void add_attempt(struct totals *t, const struct attempt *a)
     if (o->cost_nusd < 0 && (o->fault == FAULT_NONE || o->is_ambiguous))
         t->is_cost_complete = false;
 }
+
+/* What is the same however often the result is encoded. */
+struct result {
+    char event_id[37];
+    char prompt_sha256[DIGEST_HEX + 1];
+    struct totals totals;
+};
 
 static struct totals sum(const struct job *j)
 {
@@ -85,7 +92,7 @@ static void write_answer(struct json_write *w, const struct job *j, const struct
     jw_kv_str(w, "stage", "answer");
     jw_kv_int(w, "member", c->member);
     jw_kv_int(w, "sample", 0);
-    jw_kv_text(w, "request_model", m != NULL ? text_of(m->id) : c->name);
+    record_kv_name(w, "request_model", m != NULL ? text_of(m->id) : c->name);
     jw_kv_str(w, "served_model", m != NULL && o->fault == FAULT_NONE ? m->id : NULL);
     jw_kv_str(w, "vendor_model", m != NULL ? m->vendor_model : NULL);
     jw_kv_str(w, "provider", m != NULL ? m->provider->id : NULL);
@@ -94,12 +101,13 @@ static void write_answer(struct json_write *w, const struct job *j, const struct
     record_kv_cut(w, "answer", o->answer, cut);
     record_kv_cut(w, "refusal", o->refusal, cut);
     record_kv_cut(w, "reasoning", o->reasoning, cut);
-    jw_kv_raw(w, "tool_calls", o->tool_calls);
+    jw_kv_raw(w, "tool_calls", o->tool_calls.len <= cut->cap ? o->tool_calls : TEXT_NONE); /* JSON is never cut */
+    cut->has_cut |= o->tool_calls.len > cut->cap;
     jw_kv_str(w, "finish_reason", finish_name(o->finish));
     jw_kv_int(w, "attempts", attempts);
     jw_kv_int_opt(w, "duration_ms", o->duration_us >= 0 ? o->duration_us / 1000 : -1);
-    jw_kv_int_opt(w, "input_tokens", o->usage.input_tokens);
-    jw_kv_int_opt(w, "output_tokens", o->usage.output_tokens);
+    record_kv_count(w, "input_tokens", o->usage.input_tokens);
+    record_kv_count(w, "output_tokens", o->usage.output_tokens);
     jw_kv_usd_opt(w, "cost_usd", o->cost_nusd);
     jw_kv_str(w, "error_code", fault_code(o->fault));
     jw_kv_str(w, "error_message", o->fault != FAULT_NONE ? o->why : NULL);
@@ -126,20 +134,15 @@ static void write_stages(struct json_write *w, const struct job *j, const struct
     jw_close(w, ']');
 }
 
-static void write_source(struct json_write *w, const struct job *j)
+static void write_source(struct json_write *w, const struct job *j, const struct result *r, bool is_bare)
 {
-    uint8_t digest[DIGEST_BYTES];
-    char hex[DIGEST_HEX + 1];
-    size_t len;
-    char *prompt = text_decode(j->arena, j->spec.prompt, &len);
+    struct text key = j->source_key != NULL && !is_bare ? text_slice(j->source_key, j->source_key_len) : TEXT_NONE;
 
-    digest_sha256(prompt, len, digest);
-    digest_hex(digest, sizeof(digest), hex);
     jw_kv_str(w, "source_topic", j->pos.topic);
     jw_kv_int(w, "source_partition", j->pos.partition);
     jw_kv_int(w, "source_offset", j->pos.offset);
-    jw_kv_text(w, "source_key", j->source_key != NULL ? text_slice(j->source_key, j->source_key_len) : TEXT_NONE);
-    jw_kv_str(w, "prompt_sha256", hex);
+    jw_kv_text(w, "source_key", key);
+    jw_kv_str(w, "prompt_sha256", r->prompt_sha256);
 }
 
 static void write_times(struct json_write *w, const struct job *j)
@@ -147,7 +150,7 @@ static void write_times(struct json_write *w, const struct job *j)
     bool has_started = j->started_ms > 0;
 
     record_kv_time(w, j->ended_ms);
-    jw_kv_int_opt(w, "submitted_at_ms", j->ts_ms);
+    record_kv_count(w, "submitted_at_ms", j->ts_ms); /* the producer's clock: anything */
     jw_kv_int_opt(w, "started_at_ms", has_started ? j->started_ms : -1);
     jw_kv_int_opt(w, "queue_ms",
                   has_started && j->ts_ms >= 0 && j->started_ms >= j->ts_ms ? j->started_ms - j->ts_ms : -1);
@@ -164,10 +167,10 @@ static void write_totals(struct json_write *w, const struct job *j, const struct
     jw_kv_int(w, "calls_cancelled", t->cancelled);
     jw_kv_int(w, "calls_recalled", t->recalled);
     jw_kv_int(w, "retries", t->retries);
-    jw_kv_int_opt(w, "input_tokens", t->input);
-    jw_kv_int_opt(w, "output_tokens", t->output);
-    jw_kv_int_opt(w, "cached_input_tokens", t->cached);
-    jw_kv_int_opt(w, "reasoning_tokens", t->reasoning);
+    record_kv_count(w, "input_tokens", t->input);
+    record_kv_count(w, "output_tokens", t->output);
+    record_kv_count(w, "cached_input_tokens", t->cached);
+    record_kv_count(w, "reasoning_tokens", t->reasoning);
     jw_kv_usd_opt(w, "cost_usd", t->cost_nusd);
     jw_kv_bool(w, "cost_complete", t->is_cost_complete);
 }
@@ -192,87 +195,113 @@ static bool is_job_code_retryable(const struct job *j)
 {
     if (j->error_code == NULL)
         return false;
-    for (int i = 0; i < j->n_calls; i++)
-        if (fault_is_retryable(j->calls[i].outcome->fault))
-            return true;
+    if (strcmp(j->error_code, "quorum_not_met") == 0)
+        for (int i = 0; i < j->n_calls; i++)
+            if (fault_is_retryable(j->calls[i].outcome->fault))
+                return true;
     return strcmp(j->error_code, "deadline_exceeded") == 0;
 }
 
-static void encode(struct job *j, const char *event_id, const struct totals *t, struct cutter *cut, struct buf *b)
+static void write_answers(struct json_write *w, const struct job *j, struct cutter *cut)
+{
+    jw_key(w, "answers");
+    jw_open(w, '[');
+    for (int i = 0; i < j->n_calls && !cut->is_bare; i++)
+        write_answer(w, j, &j->calls[i], cut);
+    jw_close(w, ']');
+}
+
+static void encode(const struct job *j, const struct result *r, struct cutter *cut, struct buf *b)
 {
     struct json_write w;
 
     buf_clear(b);
     jw_init(&w, b);
-    cut->has_cut = false;
+    cut->has_cut = cut->is_bare;
     jw_open(&w, '{');
     jw_kv_int(&w, "schema_version", 1);
-    jw_kv_str(&w, "event_id", event_id);
+    jw_kv_str(&w, "event_id", r->event_id);
     record_kv_job(&w, j);
     write_times(&w, j);
     write_merged(&w, j, cut);
-    write_totals(&w, j, t);
+    write_totals(&w, j, &r->totals);
     jw_kv_str(&w, "error_code", j->error_code);
     jw_kv_str(&w, "error_message", j->error_message);
     jw_kv_bool(&w, "error_retryable", is_job_code_retryable(j));
-    jw_key(&w, "answers");
-    jw_open(&w, '[');
-    for (int i = 0; i < j->n_calls && cut->cap > 0; i++)
-        write_answer(&w, j, &j->calls[i], cut);
-    jw_close(&w, ']');
-    write_stages(&w, j, t);
-    write_source(&w, j);
-    record_kv_origin(&w, j);
-    jw_kv_raw(&w, "job_metadata", j->spec.metadata);
-    jw_kv_bool(&w, "answer_truncated", cut->has_cut);
+    write_answers(&w, j, cut);
+    write_stages(&w, j, &r->totals);
+    write_source(&w, j, r, cut->is_bare);
+    record_kv_origin(&w, j, cut->is_bare ? TEXT_NONE : j->spec.labels);
+    jw_kv_raw(&w, "job_metadata", cut->is_bare ? TEXT_NONE : j->spec.metadata);
+    jw_kv_bool(&w, "answer_truncated", cut->has_cut); /* last: known only now */
     jw_close(&w, '}');
 }
 
-/* Finds the largest cap on a text's length with which the record fits: cuts the longest first. */
-static void encode_cut(struct job *j, const char *event_id, const struct totals *t, size_t limit, struct buf *b)
+/* The envelope itself (labels, metadata, key, names of many models) does not fit. */
+static void encode_bare(struct job *j, const struct result *r, struct buf *b)
 {
-    struct cutter cut = {.cap = 0};
-    size_t low = 0, high = limit;
+    struct cutter bare = {.cap = SIZE_MAX, .is_bare = true};
 
-    metric_add(METRIC_RESULTS_CUT, 1);
-    for (int i = 0; i < CUT_ROUNDS; i++) {
-        cut.cap = low + (high - low) / 2;
-        if (cut.cap == 0)
-            break;
-        encode(j, event_id, t, &cut, b);
-        if (b->len <= limit)
-            low = cut.cap;
-        else
-            high = cut.cap;
-    }
-    cut.cap = low;
-    if (low > 0) {
-        encode(j, event_id, t, &cut, b);
-        return;
-    }
-    /* the envelope itself (labels, metadata) does not fit */
     j->status = JOB_FAILED;
     j->error_code = "result_too_large";
     j->error_message = "the result does not fit the results topic even without its texts; raise its max.message.bytes";
     j->merged = (struct merged){.winner = -1};
-    j->spec.metadata = j->spec.labels = TEXT_NONE;
-    encode(j, event_id, t, &cut, b);
+    b->max = 0; /* few hundred bytes; half a record would be worse than one that is too large */
+    encode(j, r, &bare, b);
+}
+
+/* Finds the largest cap on a text's length with which the record fits: cuts the longest first. `b` refuses what is over
+ * the limit, so that a try costs no more than a record. */
+static void encode_cut(struct job *j, const struct result *r, struct buf *b)
+{
+    struct cutter cut = {.cap = CUT_LEAST};
+    size_t low = CUT_LEAST, high = b->max;
+
+    metric_add(METRIC_RESULTS_CUT, 1);
+    encode(j, r, &cut, b);
+    if (b->is_over) {
+        encode_bare(j, r, b);
+        return;
+    }
+    while (high > low + CUT_STEP) {
+        cut.cap = low + (high - low) / 2;
+        encode(j, r, &cut, b);
+        if (b->is_over)
+            high = cut.cap;
+        else
+            low = cut.cap;
+    }
+    if (cut.cap != low) {
+        cut.cap = low;
+        encode(j, r, &cut, b);
+    }
+}
+
+static void hash_prompt(const struct job *j, char out[DIGEST_HEX + 1])
+{
+    uint8_t digest[DIGEST_BYTES];
+    struct buf plain;
+
+    buf_init(&plain, 0);
+    text_add_plain(&plain, j->spec.prompt);
+    digest_sha256(plain.p, plain.len, digest);
+    digest_hex(digest, sizeof(digest), out);
+    buf_done(&plain);
 }
 
 void job_encode_result(struct job *j)
 {
     struct cutter all = {.cap = SIZE_MAX};
-    struct totals t = sum(j);
-    size_t limit = j->env->broker->ops->limit(j->env->broker, OUT_RESULTS);
+    struct result r = {.totals = sum(j)};
     struct buf b;
-    char id[37];
 
-    buf_init(&b, 0);
-    record_event_id(j, "result", NULL, 0, id);
-    encode(j, id, &t, &all, &b);
-    if (b.len > limit)
-        encode_cut(j, id, &t, limit, &b);
-    record_add(j, OUT_RESULTS, "tutti.result.v1", id, j->ended_ms, &b);
+    buf_init(&b, j->env->broker->ops->limit(j->env->broker, OUT_RESULTS));
+    record_event_id(j, "result", NULL, 0, r.event_id);
+    hash_prompt(j, r.prompt_sha256);
+    encode(j, &r, &all, &b);
+    if (b.is_over)
+        encode_cut(j, &r, &b);
+    record_add(j, OUT_RESULTS, "tutti.result.v1", r.event_id, j->ended_ms, &b);
     buf_done(&b);
     record_encode_calls(j);
 }
