@@ -4,12 +4,18 @@
 #define PROVIDER_OPENAI_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/scan.h"
 #include "core/outcome.h"
 #include "seam/provider.h"
 
 extern const struct provider_ops openai_ops;
+
+/* text_is() for a literal: the length alone tells nearly all keys apart, and it is known at compile time. */
+#define KEY_IS(key, literal) \
+    ((key).is_escaped ? text_is((key), (literal)) \
+                      : (key).len == sizeof(literal) - 1 && memcmp((key).p, (literal), sizeof(literal) - 1) == 0)
 
 /* What an error body says, from any of the envelopes of reference/wire-oddities.md 32. */
 struct openai_error {

@@ -109,9 +109,9 @@ static void scan_part(struct reading *r, struct text *out)
     }
     (void)scan_enter_object(&r->s);
     while (scan_next_key(&r->s, &key)) {
-        if (text_is(key, "text"))
+        if (KEY_IS(key, "text"))
             (void)openai_scan_text(&r->s, r->a, out);
-        else if (text_is(key, "type"))
+        else if (KEY_IS(key, "type"))
             (void)openai_scan_text(&r->s, r->a, &type);
         else
             (void)scan_skip(&r->s, NULL);
@@ -198,7 +198,7 @@ static void scan_function_call(struct reading *r)
     scan_init(&inner, raw.p, raw.len);
     (void)scan_enter_object(&inner);
     while (scan_next_key(&inner, &key)) {
-        if (text_is(key, "name"))
+        if (KEY_IS(key, "name"))
             (void)openai_scan_text(&inner, r->a, &name);
         else
             (void)scan_skip(&inner, NULL);
@@ -220,19 +220,19 @@ static void scan_message(struct reading *r)
     }
     (void)scan_enter_object(&r->s);
     while (scan_next_key(&r->s, &key)) {
-        if (text_is(key, "content"))
+        if (KEY_IS(key, "content"))
             scan_content(r);
-        else if (text_is(key, "refusal"))
+        else if (KEY_IS(key, "refusal"))
             (void)openai_scan_text(&r->s, r->a, &o->refusal);
-        else if (text_is(key, "tool_calls"))
+        else if (KEY_IS(key, "tool_calls"))
             scan_tool_calls(r);
-        else if (text_is(key, "reasoning_content"))
+        else if (KEY_IS(key, "reasoning_content"))
             (void)openai_scan_text(&r->s, r->a, &o->reasoning);
-        else if (text_is(key, "reasoning"))
+        else if (KEY_IS(key, "reasoning"))
             (void)openai_scan_text(&r->s, r->a, &other);
-        else if (text_is(key, "function_call"))
+        else if (KEY_IS(key, "function_call"))
             scan_function_call(r);
-        else if (text_is(key, "audio"))
+        else if (KEY_IS(key, "audio"))
             (void)scan_member(r, "transcript", &r->transcript);
         else
             (void)scan_skip(&r->s, NULL);
@@ -253,13 +253,13 @@ static void scan_choice(struct reading *r)
     r->has_choice = true;
     (void)scan_enter_object(&r->s);
     while (scan_next_key(&r->s, &key)) {
-        if (text_is(key, "message"))
+        if (KEY_IS(key, "message"))
             scan_message(r);
-        else if (text_is(key, "finish_reason"))
+        else if (KEY_IS(key, "finish_reason"))
             (void)openai_scan_text(&r->s, r->a, &r->o->raw_finish);
-        else if (text_is(key, "finish_details"))
+        else if (KEY_IS(key, "finish_details"))
             (void)scan_member(r, "type", &details);
-        else if (text_is(key, "error"))
+        else if (KEY_IS(key, "error"))
             (void)openai_error_scan(&r->s, r->a, &r->error);
         else
             (void)scan_skip(&r->s, NULL);
@@ -294,15 +294,15 @@ static int scan_body(struct reading *r)
     else
         return scan_fail(&r->s, -EINVAL, "not a JSON object");
     while (scan_next_key(&r->s, &key)) {
-        if (text_is(key, "choices"))
+        if (KEY_IS(key, "choices"))
             scan_choices(r);
-        else if (text_is(key, "usage"))
+        else if (KEY_IS(key, "usage"))
             (void)openai_usage_scan(&r->s, &r->o->usage);
-        else if (text_is(key, "model"))
+        else if (KEY_IS(key, "model"))
             (void)openai_scan_text(&r->s, r->a, &r->o->response_model);
-        else if (text_is(key, "id"))
+        else if (KEY_IS(key, "id"))
             (void)openai_scan_text(&r->s, r->a, &r->id);
-        else if (text_is(key, "error"))
+        else if (KEY_IS(key, "error"))
             (void)openai_error_scan(&r->s, r->a, &r->error);
         else
             (void)scan_skip(&r->s, NULL);

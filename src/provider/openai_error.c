@@ -55,7 +55,7 @@ static void scan_metadata_headers(struct scan *s, struct arena *a, struct openai
     }
     (void)scan_enter_object(s);
     while (scan_next_key(s, &key)) {
-        if (!text_is(key, "X-RateLimit-Reset")) {
+        if (!KEY_IS(key, "X-RateLimit-Reset")) {
             (void)scan_skip(s, NULL);
             continue;
         }
@@ -76,9 +76,9 @@ static void scan_metadata(struct scan *s, struct arena *a, struct openai_error *
     }
     (void)scan_enter_object(s);
     while (scan_next_key(s, &key)) {
-        if (text_is(key, "raw"))
+        if (KEY_IS(key, "raw"))
             (void)openai_scan_text(s, a, &e->inner);
-        else if (text_is(key, "headers"))
+        else if (KEY_IS(key, "headers"))
             scan_metadata_headers(s, a, e);
         else
             (void)scan_skip(s, NULL);
@@ -90,18 +90,18 @@ static void scan_error_member(struct scan *s, struct arena *a, struct openai_err
 {
     struct text t = TEXT_NONE;
 
-    if (text_is(key, "message") || text_is(key, "detail") || text_is(key, "Message")) {
+    if (KEY_IS(key, "message") || KEY_IS(key, "detail") || KEY_IS(key, "Message")) {
         (void)openai_scan_text(s, a, &t);
         set_once(&e->message, t);
-    } else if (text_is(key, "type") || text_is(key, "error_type") || text_is(key, "status")) {
+    } else if (KEY_IS(key, "type") || KEY_IS(key, "error_type") || KEY_IS(key, "status")) {
         if (scan_peek(s) == SCAN_NUMBER)
             (void)scan_code(s, a, e); /* Azure's "status": 400 */
         else
             (void)openai_scan_text(s, a, &t);
         set_once(&e->type, t);
-    } else if (text_is(key, "code") || text_is(key, "error_code")) {
+    } else if (KEY_IS(key, "code") || KEY_IS(key, "error_code")) {
         (void)scan_code(s, a, e);
-    } else if (text_is(key, "metadata")) {
+    } else if (KEY_IS(key, "metadata")) {
         scan_metadata(s, a, e);
     } else {
         (void)scan_skip(s, NULL);
@@ -148,7 +148,7 @@ void openai_error_read(const char *bytes, size_t len, struct arena *a, struct op
         return;
     (void)scan_enter_object(&s);
     while (scan_next_key(&s, &key)) { /* a body that breaks off still gives what stood before */
-        if (text_is(key, "error"))
+        if (KEY_IS(key, "error"))
             (void)openai_error_scan(&s, a, e);
         else
             scan_error_member(&s, a, &bare, key);

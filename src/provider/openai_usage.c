@@ -2,7 +2,6 @@
 /* Token counts of the OpenAI-compatible family in our terms: input includes what came from a cache, output includes
  * reasoning. Never guesses from texts: what is absent stays unknown. No state; any thread.
  * source  reference/providers.md 4.9; wire-oddities.md 16-18, 22-25 */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +18,22 @@ struct counts {
     int64_t audio; /* of the prompt */
 };
 
+/* The usual count, without the cost of strtod(). */
+static bool is_short_integer(struct text raw, int64_t *out)
+{
+    int64_t n = 0;
+
+    if (raw.len > 15)
+        return false;
+    for (size_t i = 0; i < raw.len; i++) {
+        if (raw.p[i] < '0' || raw.p[i] > '9')
+            return false;
+        n = n * 10 + (raw.p[i] - '0');
+    }
+    *out = n;
+    return true;
+}
+
 int openai_scan_count(struct scan *s, int64_t *out)
 {
     struct text raw;
@@ -30,10 +45,12 @@ int openai_scan_count(struct scan *s, int64_t *out)
         return s->error;
     if (!is_number || raw.len >= sizeof(digits))
         return 0;
+    if (is_short_integer(raw, out))
+        return 0;
     memcpy(digits, raw.p, raw.len);
     digits[raw.len] = '\0';
     d = strtod(digits, NULL);
-    if (d >= 0 && d < 9007199254740992.0 && d == floor(d)) /* up to 2^53 every integer is itself */
+    if (d >= 0 && d < 9007199254740992.0 && d == (double)(int64_t)d) /* up to 2^53 every integer is itself */
         *out = (int64_t)d;
     return 0;
 }
@@ -55,11 +72,11 @@ static int scan_details(struct scan *s, struct counts *c, bool is_prompt)
         int64_t v = -1;
 
         (void)openai_scan_count(s, &v); /* the error stays in the scan */
-        if (is_prompt && text_is(key, "cached_tokens"))
+        if (is_prompt && KEY_IS(key, "cached_tokens"))
             keep_larger(&c->cached, v);
-        else if (is_prompt && text_is(key, "audio_tokens"))
+        else if (is_prompt && KEY_IS(key, "audio_tokens"))
             keep_larger(&c->audio, v);
-        else if (!is_prompt && text_is(key, "reasoning_tokens"))
+        else if (!is_prompt && KEY_IS(key, "reasoning_tokens"))
             keep_larger(&c->reasoning, v);
     }
     return s->error;
@@ -68,23 +85,23 @@ static int scan_details(struct scan *s, struct counts *c, bool is_prompt)
 static int64_t *count_of(struct counts *c, struct text key)
 {
     static const struct {
-        const char *key;
+        struct text key;
         size_t offset;
     } rows[] = {
-        {"prompt_tokens", offsetof(struct counts, prompt)},
-        {"completion_tokens", offsetof(struct counts, completion)},
-        {"total_tokens", offsetof(struct counts, total)},
-        {"input_tokens", offsetof(struct counts, prompt)},
-        {"output_tokens", offsetof(struct counts, completion)},
-        {"prompt_cache_hit_tokens", offsetof(struct counts, cached)},
-        {"cached_tokens", offsetof(struct counts, cached)},
-        {"num_cached_tokens", offsetof(struct counts, cached)},
-        {"cache_read_input_tokens", offsetof(struct counts, cached)},
-        {"reasoning_tokens", offsetof(struct counts, reasoning)},
+        {TEXT_LIT("prompt_tokens"), offsetof(struct counts, prompt)},
+        {TEXT_LIT("completion_tokens"), offsetof(struct counts, completion)},
+        {TEXT_LIT("total_tokens"), offsetof(struct counts, total)},
+        {TEXT_LIT("input_tokens"), offsetof(struct counts, prompt)},
+        {TEXT_LIT("output_tokens"), offsetof(struct counts, completion)},
+        {TEXT_LIT("prompt_cache_hit_tokens"), offsetof(struct counts, cached)},
+        {TEXT_LIT("cached_tokens"), offsetof(struct counts, cached)},
+        {TEXT_LIT("num_cached_tokens"), offsetof(struct counts, cached)},
+        {TEXT_LIT("cache_read_input_tokens"), offsetof(struct counts, cached)},
+        {TEXT_LIT("reasoning_tokens"), offsetof(struct counts, reasoning)},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (text_is(key, rows[i].key))
+        if (text_equal(key, rows[i].key))
             return (int64_t *)((char *)c + rows[i].offset);
     return NULL;
 }
@@ -124,9 +141,9 @@ int openai_usage_scan(struct scan *s, struct usage *out)
         int64_t *count = count_of(&c, key);
         int64_t v = -1;
 
-        if (text_is(key, "prompt_tokens_details") || text_is(key, "input_tokens_details")) {
+        if (KEY_IS(key, "prompt_tokens_details") || KEY_IS(key, "input_tokens_details")) {
             (void)scan_details(s, &c, true);
-        } else if (text_is(key, "completion_tokens_details") || text_is(key, "output_tokens_details")) {
+        } else if (KEY_IS(key, "completion_tokens_details") || KEY_IS(key, "output_tokens_details")) {
             (void)scan_details(s, &c, false);
         } else if (count != NULL) {
             (void)openai_scan_count(s, &v);
