@@ -208,6 +208,9 @@ static void usages(void **state)
         {"{\"prompt_tokens\":496,\"completion_tokens\":77,\"total_tokens\":829,\"completion_tokens_details\":"
          "{\"reasoning_tokens\":256}}",
          {496, 333, -1, 256}},
+        {"{\"prompt_tokens\":10,\"completion_tokens\":300,\"total_tokens\":360,\"completion_tokens_details\":"
+         "{\"reasoning_tokens\":50}}",
+         {10, 350, -1, 50}}, /* only the total tells */
         /* 18: gateways */
         {"{\"prompt_tokens\":61,\"completion_tokens\":10,\"total_tokens\":71,\"completion_tokens_details\":"
          "{\"reasoning_tokens\":96}}",

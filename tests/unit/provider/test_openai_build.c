@@ -66,6 +66,7 @@ static void bodies(void **state)
     rows[2].n_params = ARRAY_LEN(params);
     rows[3].params = old_limit;
     rows[3].n_params = 1;
+    rows[0].base_url = "https://api.openai.com:443/v1";
     rows[4].base_url = "http://localhost/v1";
     rows[4].params = new_limit;
     rows[4].n_params = 1;

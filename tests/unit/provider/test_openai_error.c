@@ -252,6 +252,10 @@ static void hints(void **state)
          "", 86400000, RETRY_HINT_NONE},
         {429, "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 8.64s\r\nretry-after: 1\r\n", "",
          1000000, RETRY_HINT_NONE},
+        {429,
+         "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 6s\r\n"
+         "x-ratelimit-remaining-tokens: 100\r\nx-ratelimit-reset-tokens: 60s\r\n",
+         "", 6000000, RETRY_HINT_NONE},
         {503, "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 8.64s\r\n", "", -1, RETRY_HINT_NONE},
         {429, "x-ratelimit-remaining-tokens: 200000\r\nx-ratelimit-reset-tokens: 0s\r\n", "", -1, RETRY_HINT_NONE},
         {429, "x-ratelimit-reset-requests: 60\r\n", "", 60000000, RETRY_HINT_NONE}, /* Azure */
