@@ -87,6 +87,7 @@ static void test_odd_headers(void **state)
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0",
         "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
         "00-0af7651916cd43dd8448eb211c80319\0-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
         "000af7651916cd43dd8448eb211c80319cxxxxxxxxxxxxxxxxxxxxx",
     };
     static char large[2000];
@@ -98,7 +99,7 @@ static void test_odd_headers(void **state)
         json_t *json;
 
         rig_start(&r, 0);
-        rig_header(&r, "traceparent", traces[i], i == 0 ? 0 : i == 1 ? 54 : 55);
+        rig_header(&r, "traceparent", traces[i], i == 0 ? 0 : i == 1 ? 54 : i == 4 ? 57 : 55);
         rig_header(&r, "tracestate", large, sizeof(large)); /* would not fit beside the value */
         rig_header(&r, "kafka_correlationId", NULL, 0);
         json = rig_encode(&r, OUT_RESULTS, 0);

@@ -206,6 +206,56 @@ static void test_refused(void **state)
     buf_done(&b);
 }
 
+/* One finished offset at every interesting distance: none is lost or moved on the way. */
+static void test_single_bits(void **state)
+{
+    static const int64_t distances[] = {1, 7, 8, 63, 64, 65, 127, 128, 129, 8192, WINDOW_SPAN - 65, WINDOW_SPAN - 1};
+    static const int64_t bases[] = {0, 1, 63, 64, 100, 16384, 16385};
+    static struct window w, again;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 0);
+    for (size_t i = 0; i < ARRAY_LEN(bases); i++)
+        for (size_t k = 0; k < ARRAY_LEN(distances); k++) {
+            int64_t base;
+
+            window_init(&w, bases[i]);
+            window_open(&w, bases[i]);
+            window_open(&w, bases[i] + distances[k]);
+            window_close(&w, bases[i] + distances[k]);
+            position(&w, &base, &b);
+            window_init(&again, base);
+            assert_int_equal(window_load(&again, b.p, -1), 0);
+            assert_int_equal(window_open(&again, base), 0);
+            if (distances[k] > 1)
+                assert_int_equal(window_open(&again, base + distances[k] - 1), 0);
+            assert_int_equal(window_open(&again, base + distances[k]), 1);
+            if (distances[k] < WINDOW_SPAN - 1)
+                assert_int_equal(window_open(&again, base + distances[k] + 1), 0);
+        }
+    buf_done(&b);
+}
+
+/* The finished offsets of a commit may be gone (retention) when the partition goes on one span later: their bits must
+ * not stand for offsets that share their place in the ring. Taken for finished, a job would be lost. */
+static void test_bits_of_offsets_that_are_gone(void **state)
+{
+    static struct window w;
+    struct buf b;
+
+    (void)state;
+    sample(&b);
+    for (int64_t offset = 10 + WINDOW_SPAN; offset < 20 + WINDOW_SPAN; offset++) {
+        window_init(&w, 10);
+        assert_int_equal(window_load(&w, b.p, -1), 0);
+        assert_int_equal(window_open(&w, offset), 0);
+        for (int64_t more = offset + 1; more < 30 + WINDOW_SPAN; more++)
+            assert_int_equal(window_open(&w, more), 0);
+    }
+    buf_done(&b);
+}
+
 /* More bytes than the span has bits for, with a checksum that is right. */
 static void test_too_long(void **state)
 {
@@ -402,6 +452,8 @@ int main(void)
         cmocka_unit_test(test_longest_metadata),
         cmocka_unit_test(test_no_metadata_without_bits),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_single_bits),
+        cmocka_unit_test(test_bits_of_offsets_that_are_gone),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_model),
     };
