@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/names.h"
+#include "core/job.h"
 
 /* DESIGN 7: the bucket is 2 % of a request limit; W = 60 s; J starts at 500 ms. */
 static const double window_s = 60.0;
@@ -203,6 +204,9 @@ static void check_default_models(struct config_loader *l)
         for (size_t k = 0; k < c->models[i].aliases.n; k++)
             names[n++] = c->models[i].aliases.items[k];
     }
+    if (c->jobs.default_models.n > JOB_MODELS_MAX)
+        config_error(l->report, at, "jobs.default_models: %zu models, a job asks at most %d", c->jobs.default_models.n,
+                     (int)JOB_MODELS_MAX);
     for (size_t i = 0; i < c->jobs.default_models.n; i++) {
         const char *name = c->jobs.default_models.items[i];
         bool is_known = false;

@@ -125,10 +125,9 @@ static void load_entries(struct config_loader *l, const struct section *s, enum 
                          const struct yaml_node *node)
 {
     bool is_model = home == HOME_MODEL;
-    char pattern[PATH_MAX_BYTES];
+    const char *pattern = join(l->arena, s->pattern, "*");
     size_t n = 0;
 
-    (void)snprintf(pattern, sizeof(pattern), "%s.*", s->pattern);
     for (const struct yaml_node *e = node->first; e != NULL; e = e->next)
         n++;
     if (is_model)

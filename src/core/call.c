@@ -311,13 +311,14 @@ void call_abandon(struct call *c)
 
 void call_recall(struct call *c, const struct recall *recalls, int n)
 {
-    struct attempt *last;
+    struct attempt *first, *last;
 
     if (c->model == NULL || attempt_recall(c, recalls, n) == 0)
         return;
+    first = LIST_ENTRY(c->attempts.next, struct attempt, link);
     last = LIST_ENTRY(c->attempts.prev, struct attempt, link);
-    if (c->job->started_ms == 0 || last->outcome.started_ms < c->job->started_ms)
-        c->job->started_ms = last->outcome.started_ms;
+    if (c->job->started_ms == 0 || first->outcome.started_ms < c->job->started_ms)
+        c->job->started_ms = first->outcome.started_ms;
     c->attempt = last->number;
     if (last->outcome.fault == FAULT_NONE) {
         metric_add(METRIC_CALLS_RECALLED, 1);

@@ -24,6 +24,7 @@ struct decided {
 struct decision {
     int64_t version;
     int64_t at_ms;
+    int64_t started_ms;
     bool is_timed_out;
     struct decided *calls;
     int n_calls;
@@ -56,6 +57,7 @@ void job_decide(struct job *j)
     jw_kv_int(&w, "v", DECISION_VERSION);
     jw_kv_str(&w, "stage", "answer");
     jw_kv_int(&w, "at_ms", j->ended_ms);
+    jw_kv_int(&w, "started_ms", j->started_ms);
     jw_kv_bool(&w, "timed_out", j->is_timed_out);
     jw_key(&w, "calls");
     jw_open(&w, '[');
@@ -117,6 +119,8 @@ static int decision_read(struct text bytes, struct arena *a, struct decision *d)
                 scan_int(&s, &d->version);
             else if (text_is(key, "at_ms"))
                 scan_int(&s, &d->at_ms);
+            else if (text_is(key, "started_ms"))
+                scan_int(&s, &d->started_ms);
             else if (text_is(key, "timed_out"))
                 scan_bool(&s, &d->is_timed_out);
             else if (text_is(key, "calls"))
@@ -185,6 +189,7 @@ int job_decision_replay(struct job *j)
     for (int i = 0; i < d.n_calls; i++)
         end_as_decided(&j->calls[i], &d.calls[i]);
     j->ended_ms = d.at_ms;
+    j->started_ms = d.started_ms;
     j->is_timed_out = d.is_timed_out;
     j->is_decided = true;
     return 0;

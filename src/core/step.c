@@ -13,6 +13,8 @@
 
 enum step_next { AGAIN, WAIT };
 
+#define DEADLINE_FAR_MS (INT64_C(1) << 45) /* the year 3084; sums with a deadline_ms stay far below int64 in microseconds */
+
 enum {
     CLAIM_AGAIN_US = 1000000, /* a live owner has the record: ask again after this */
     DEADLINE_STEP_US = 20000, /* while its pools are paused the deadline moves on; look again no sooner than this */
@@ -168,7 +170,8 @@ static enum step_next step_plan(struct job *j)
 static void set_absolute_deadline(struct job *j)
 {
     struct loop *loop = j->env->loop;
-    int64_t at_ms = (j->ts_ms >= 0 ? j->ts_ms : j->read_ms) + j->spec.deadline_ms;
+    int64_t from_ms = j->ts_ms >= 0 && j->ts_ms < DEADLINE_FAR_MS ? j->ts_ms : j->read_ms; /* a wild timestamp counts as none */
+    int64_t at_ms = from_ms + j->spec.deadline_ms;
 
     if (j->spec.deadline_ms < 0)
         return;
@@ -280,8 +283,8 @@ static enum step_next step_encode(struct job *j)
         metric_add(METRIC_DEAD_LETTERS, 1);
         job_encode_dead_letter(j);
     } else {
+        job_encode_result(j); /* may turn the status: result_too_large */
         metric_add(by_status[j->status], 1);
-        job_encode_result(j);
     }
     j->step = STEP_PUBLISH;
     return AGAIN;

@@ -53,8 +53,11 @@ def paid_again(requests, kills_ms, grace_ms=50):
     for key, rs in by_call.items():
         rs.sort(key=lambda r: r["t_ms"])
         for first, again in zip(rs, rs[1:]):
-            if not any(first["answered_ms"] - 1 <= k + 0 and k - first["answered_ms"] <= grace_ms and k <= again["t_ms"] for k in kills_ms):
-                bad.append((key, first["answered_ms"], again["t_ms"]))
+            # under way at the kill, or answered no more than the grace before it
+            if not any(first["t_ms"] <= k <= first["answered_ms"] + grace_ms for k in kills_ms):
+                after = [k - first["answered_ms"] for k in kills_ms if k > first["answered_ms"]]
+                bad.append({"key": key, "answered_ms": first["answered_ms"], "next_kill_after_ms": after[:1], "again_after_ms":
+                            again["t_ms"] - first["answered_ms"]})
     again = sum(len(v) - 1 for v in by_call.values())
     return bad, again
 
@@ -98,6 +101,8 @@ def test_kill_nine_storm(bed):
     requests = bed.sims[0].requests()
     report("storm", results, len(requests), time.monotonic() - t0)
     bad, again = paid_again(requests, kills_ms)
+    for b in bad:
+        print("paid again:", b)
     recalled = sum(r["calls_recalled"] for r in results)
     print(f"storm: {again} calls paid again in all (in flight at a kill), {len(bad)} that had been answered more than 50 ms before, "
           f"{recalled} answers recalled")
