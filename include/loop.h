@@ -102,8 +102,8 @@ void watch_free(struct watch *w);
  * thread  any */
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
 
-/* Blocking work for the two work threads: fn on one of them, then done on the loop's thread. Not cancellable: the storage
- * must live until done. loop_free() waits for work under way and drops its done. */
+/* Blocking work for the two work threads: fn on one of them, then done on the loop's thread. Not cancellable: the
+ * storage must live until done. loop_free() waits for work under way and drops its done. */
 struct work {
     struct list link;
     struct loop *loop;

@@ -4,11 +4,11 @@
 #define BASE_BUF_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf {
-    char *p;      /* len bytes, always followed by a NUL when cap > 0 */
+    char *p; /* len bytes, always followed by a NUL when cap > 0 */
     size_t len;
     size_t cap;   /* allocated */
     size_t max;   /* most bytes it may hold; 0: no cap */

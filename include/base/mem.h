@@ -22,7 +22,12 @@ void mem_free(void *p);
 void mem_auto_free(void *pointer_to_pointer);
 
 #define AUTO_FREE __attribute__((cleanup(mem_auto_free)))
-#define TAKE(p) ({ __typeof__(p) taken_ = (p); (p) = NULL; taken_; })
+#define TAKE(p) \
+    ({ \
+        __typeof__(p) taken_ = (p); \
+        (p) = NULL; \
+        taken_; \
+    })
 
 /* An arena: everything in it is freed at once. */
 struct arena;

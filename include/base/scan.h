@@ -29,14 +29,14 @@ enum scan_type { SCAN_NULL, SCAN_FALSE, SCAN_TRUE, SCAN_NUMBER, SCAN_STRING, SCA
 
 struct scan {
     const char *begin;
-    const char *p;        /* next byte */
+    const char *p; /* next byte */
     const char *end;
     int depth;
-    bool is_first;        /* just entered an object or array: no comma expected */
-    bool is_value_due;    /* a value comes next: at the start, behind a key, after scan_next_item() */
-    int error;            /* 0, -EINVAL syntax, -EILSEQ not UTF-8, -E2BIG nesting, -ENOMSG another type than asked for */
-    size_t error_at;      /* byte offset of the error */
-    const char *why;      /* static text */
+    bool is_first;     /* just entered an object or array: no comma expected */
+    bool is_value_due; /* a value comes next: at the start, behind a key, after scan_next_item() */
+    int error;         /* 0, -EINVAL syntax, -EILSEQ not UTF-8, -E2BIG nesting, -ENOMSG another type than asked for */
+    size_t error_at;   /* byte offset of the error */
+    const char *why;   /* static text */
     uint8_t nest[SCAN_DEPTH_MAX]; /* '{' or '[' per level */
 };
 

@@ -12,12 +12,12 @@ struct arena;
 struct buf;
 
 struct text {
-    const char *p;   /* NULL: absent (JSON null) */
+    const char *p; /* NULL: absent (JSON null) */
     size_t len;
     bool is_escaped; /* true: valid inside of a JSON string, quotes excluded, no lone surrogate and no \u0000 */
 };
 
-#define TEXT_NONE ((struct text){.p = NULL})
+#define TEXT_NONE   ((struct text){.p = NULL})
 #define TEXT_LIT(s) ((struct text){.p = (s), .len = sizeof(s) - 1})
 
 /* A plain text over a NUL-terminated string (NULL gives TEXT_NONE). */

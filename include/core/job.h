@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A job: one record of a jobs topic on its way to one terminal record. Its source position is its identity. Everything it holds
- * lives in its arena and dies with it. A job runs as a table of steps (core/step.c); completions only store and wake. */
+/* A job: one record of a jobs topic on its way to one terminal record. Its source position is its identity. Everything
+ * it holds lives in its arena and dies with it. A job runs as a table of steps (core/step.c); completions only store
+ * and wake. */
 #ifndef CORE_JOB_H
 #define CORE_JOB_H
 
@@ -37,15 +38,15 @@ struct env {
     int n_merges;
     struct http *http;
     struct limiter *limiter;
-    struct journal *journal;       /* NULL: journal.enabled is false */
+    struct journal *journal; /* NULL: journal.enabled is false */
     struct broker *broker;
     struct retry_conf retry;
-    int64_t deadline_us;           /* jobs.deadline */
-    size_t max_bytes;              /* jobs.max_bytes */
-    int max_deliveries;            /* crash-loop guard: more claims without progress than this is a dead letter */
+    int64_t deadline_us; /* jobs.deadline */
+    size_t max_bytes;    /* jobs.max_bytes */
+    int max_deliveries;  /* crash-loop guard: more claims without progress than this is a dead letter */
     const char *group;
-    const char *worker_id;         /* in the records */
-    const char *build;             /* commit */
+    const char *worker_id; /* in the records */
+    const char *build;     /* commit */
     /* Called once when the job has nothing left to do: it is published and may be freed, or was abandoned. */
     void (*job_over)(struct job *j, void *arg);
     /* Called when the job's records are ready (job->pub is filled): hand them to the broker. */
@@ -55,40 +56,40 @@ struct env {
 
 /* The decoded body; all in the job's arena (slices of the copied record where they can be). */
 struct job_spec {
-    const char *job_id;            /* never NULL once decoded */
+    const char *job_id; /* never NULL once decoded */
     int64_t run;
     struct text prompt;
     struct text models[JOB_MODELS_MAX]; /* as asked; n_models == 0: jobs.default_models */
     int n_models;
-    const struct merge_ops *merge; /* never NULL once decoded */
+    const struct merge_ops *merge;      /* never NULL once decoded */
     const struct request_param *params; /* params[n_params] */
     int n_params;
-    int64_t max_output_tokens;     /* from params, -1: the model's */
-    int64_t deadline_ms;           /* -1: not named */
-    int quorum;                    /* -1: default */
-    struct text batch_id;          /* TEXT_NONE: none */
+    int64_t max_output_tokens; /* from params, -1: the model's */
+    int64_t deadline_ms;       /* -1: not named */
+    int quorum;                /* -1: default */
+    struct text batch_id;      /* TEXT_NONE: none */
     struct text custom_id;
-    struct text labels;            /* raw JSON object, TEXT_NONE: none */
-    struct text metadata;          /* raw JSON, TEXT_NONE: none */
+    struct text labels;   /* raw JSON object, TEXT_NONE: none */
+    struct text metadata; /* raw JSON, TEXT_NONE: none */
 };
 
 /* Why a record is no job: CONTRACTS 7 dead-letter codes. */
 struct job_error {
-    const char *code;              /* "invalid_job"...; NULL: no error */
-    const char *stage;             /* "decode" */
-    char pointer[256];             /* JSON Pointer, or a byte offset for syntax errors */
-    char message[256];             /* what is wrong and what to do */
+    const char *code;  /* "invalid_job"...; NULL: no error */
+    const char *stage; /* "decode" */
+    char pointer[256]; /* JSON Pointer, or a byte offset for syntax errors */
+    char message[256]; /* what is wrong and what to do */
 };
 
 /* Decodes and checks the record's value (core/decode.c). `j` has source, headers and arena set; fills j->spec.
- * 0, or -EINVAL with *err filled. Known keys: job_id, run, schema_version, prompt, models, merge, params, deadline_ms, quorum, batch_id,
- * custom_id, labels, metadata. */
+ * 0, or -EINVAL with *err filled. Known keys: job_id, run, schema_version, prompt, models, merge, params, deadline_ms,
+ * quorum, batch_id, custom_id, labels, metadata. */
 int job_decode(struct job *j, struct job_error *err);
 
 /* One attempt that reached a transfer (or was recalled): becomes one call record. */
 struct attempt {
-    struct list link;              /* call->attempts, oldest first */
-    int number;                    /* 1.. */
+    struct list link; /* call->attempts, oldest first */
+    int number;       /* 1.. */
     struct outcome outcome;
 };
 
@@ -96,12 +97,12 @@ struct attempt {
 struct call {
     uint32_t magic;
     struct job *job;
-    int member;                    /* place in the order asked */
-    struct text name;              /* as asked */
-    const struct model *model;     /* NULL: unknown_model */
-    const char *key;               /* "answer:0:0:0:0": stage, member, sample, round, ordinal */
+    int member;                /* place in the order asked */
+    struct text name;          /* as asked */
+    const struct model *model; /* NULL: unknown_model */
+    const char *key;           /* "answer:0:0:0:0": stage, member, sample, round, ordinal */
     enum { CALL_IDLE, CALL_ASKING, CALL_SENDING, CALL_BACKING_OFF, CALL_OVER } state;
-    int attempt;                   /* of the attempt under way, 1.. */
+    int attempt; /* of the attempt under way, 1.. */
     struct list attempts;
     const struct outcome *outcome; /* final, set when OVER */
     struct outcome unsent;         /* storage for a final outcome without an attempt */
@@ -112,8 +113,8 @@ struct call {
     int64_t estimate_tokens;
     struct transfer transfer;
     struct timer backoff;
-    int64_t asked_us;              /* loop time when the permit of this attempt was first asked for */
-    int64_t paused_base_us;        /* limiter->paused_us() of its pool when the job's clock started */
+    int64_t asked_us;       /* loop time when the permit of this attempt was first asked for */
+    int64_t paused_base_us; /* limiter->paused_us() of its pool when the job's clock started */
 };
 
 enum job_step { STEP_CLAIM, STEP_DECODE, STEP_PLAN, STEP_STAGE, STEP_MERGE, STEP_ENCODE, STEP_PUBLISH, STEP_MAX };
@@ -131,19 +132,19 @@ enum degraded {
 
 struct job {
     uint32_t magic;
-    struct list link;              /* the engine's list of the partition */
+    struct list link; /* the engine's list of the partition */
     struct env *env;
     struct arena *arena;
-    void *owner;                   /* the engine's partition; NULL once it is lost */
-    bool is_held_back;             /* the engine waits for an orphan of the same position before job_start() */
+    void *owner;       /* the engine's partition; NULL once it is lost */
+    bool is_held_back; /* the engine waits for an orphan of the same position before job_start() */
 
     /* source */
     struct position pos;
-    uint8_t digest[16];            /* of the value */
+    uint8_t digest[16]; /* of the value */
     int64_t ts_ms;
-    const char *source_key;        /* NULL: none */
+    const char *source_key; /* NULL: none */
     size_t source_key_len;
-    const char *value;             /* NULL: none */
+    const char *value; /* NULL: none */
     size_t value_len;
     struct message_header *headers; /* headers[n_headers] */
     int n_headers;
@@ -151,36 +152,36 @@ struct job {
     /* progress */
     enum job_step step;
     struct wake wake;
-    struct timer timer;            /* claim again; later the deadline */
+    struct timer timer; /* claim again; later the deadline */
     struct claim claim;
     bool is_claimed;
-    bool is_abandoned;             /* starts nothing new; only calls under way are waited for and journaled */
-    bool is_published;             /* handed to the broker */
-    bool is_over;                  /* env->job_over() was called */
+    bool is_abandoned; /* starts nothing new; only calls under way are waited for and journaled */
+    bool is_published; /* handed to the broker */
+    bool is_over;      /* env->job_over() was called */
     bool is_stage_started;
-    bool is_decided;               /* the stage's outcome was replayed from the journal */
+    bool is_decided; /* the stage's outcome was replayed from the journal */
     struct job_spec spec;
-    struct job_error error;        /* of a dead letter */
+    struct job_error error; /* of a dead letter */
 
     /* the one stage */
-    struct call *calls;            /* calls[n_calls], in the order asked */
+    struct call *calls; /* calls[n_calls], in the order asked */
     int n_calls;
     int n_over;
     int quorum;
     bool is_deadline_absolute;
-    int64_t deadline_us;           /* loop time; INT64_MAX until the first permit */
-    int64_t clock_started_us;      /* first permit; 0: not yet */
-    bool is_timed_out;             /* the stage ended at its deadline */
+    int64_t deadline_us;      /* loop time; INT64_MAX until the first permit */
+    int64_t clock_started_us; /* first permit; 0: not yet */
+    bool is_timed_out;        /* the stage ended at its deadline */
 
     /* result */
     enum job_status status;
-    unsigned degraded;             /* enum degraded bits */
-    const char *error_code;        /* job codes of CONTRACTS 7; NULL */
+    unsigned degraded;      /* enum degraded bits */
+    const char *error_code; /* job codes of CONTRACTS 7; NULL */
     const char *error_message;
     struct merged merged;
-    int64_t read_ms;               /* wall clock at intake */
-    int64_t started_ms;            /* first permit granted (or first recalled answer); 0: never */
-    int64_t ended_ms;              /* fixed when the stage is left: all records of the job carry it */
+    int64_t read_ms;    /* wall clock at intake */
+    int64_t started_ms; /* first permit granted (or first recalled answer); 0: never */
+    int64_t ended_ms;   /* fixed when the stage is left: all records of the job carry it */
     struct publication pub;
 };
 
@@ -190,8 +191,9 @@ struct job *job_new(struct env *env, const char *topic, int32_t partition, const
 void job_start(struct job *j);
 /* Runs steps until the job waits. Called by its wake only. */
 void job_wake(struct job *j);
-/* Its partition goes away or the process drains. A job that has not begun a call lets go of its claim and is over (job_over() in
- * a later turn); one with calls under way goes on only to journal their answers and is then over. Idempotent. */
+/* Its partition goes away or the process drains. A job that has not begun a call lets go of its claim and is over
+ * (job_over() in a later turn); one with calls under way goes on only to journal their answers and is then over.
+ * Idempotent. */
 void job_abandon(struct job *j);
 /* Has it sent a request, or recalled an answer? Then a drain waits for it. */
 bool job_has_begun(const struct job *j);
@@ -215,9 +217,9 @@ void call_abandon(struct call *c);
 void call_end_unsent(struct call *c, enum fault fault, const char *detail, const char *why);
 
 /* core/step.c, used by the calls. */
-void job_call_over(struct job *j);        /* a call of the job has just ended */
-void job_first_permit(struct job *j);     /* starts the job's clock once */
-int64_t job_time_left_us(struct job *j);  /* to the deadline as it stands now; INT64_MAX: none yet */
+void job_call_over(struct job *j);       /* a call of the job has just ended */
+void job_first_permit(struct job *j);    /* starts the job's clock once */
+int64_t job_time_left_us(struct job *j); /* to the deadline as it stands now; INT64_MAX: none yet */
 
 /* core/plan.c: the calls of the job out of models + merge; names that resolve to no model become calls that fail. */
 void job_plan(struct job *j);
@@ -227,8 +229,8 @@ void job_plan_named(struct job *j, const struct text *names, int n);
 struct stage_view job_stage_view(struct job *j);
 /* core/decide.c: notes in the journal that the stage was left, and with what. */
 void job_decide(struct job *j);
-/* Leaves the stage exactly as the journaled decision says: every call is over. -EINVAL: it cannot be used (an answer it rests on is
- * missing, another version wrote it); nothing was changed. */
+/* Leaves the stage exactly as the journaled decision says: every call is over. -EINVAL: it cannot be used (an answer it
+ * rests on is missing, another version wrote it); nothing was changed. */
 int job_decision_replay(struct job *j);
 
 /* core/record*.c: fills j->pub. Sizes are held under env->broker's limit() by cutting texts (answer_truncated). */

@@ -22,9 +22,9 @@ struct provider {
     const char *id;
     const struct provider_ops *ops;
     const char *base_url;
-    const char *api_key;  /* NULL: none; never in a record or a log line */
-    const char *key_id;   /* salted hash of the key, for the records; NULL without a key */
-    const char *ca_file;  /* NULL: system store */
+    const char *api_key; /* NULL: none; never in a record or a log line */
+    const char *key_id;  /* salted hash of the key, for the records; NULL without a key */
+    const char *ca_file; /* NULL: system store */
 };
 
 struct call_limits {
@@ -35,12 +35,12 @@ struct call_limits {
 };
 
 struct model {
-    const char *id;              /* request_model in the records */
+    const char *id; /* request_model in the records */
     const struct provider *provider;
     const char *vendor_model;
-    const char *const *aliases;  /* aliases[n_aliases] */
+    const char *const *aliases; /* aliases[n_aliases] */
     size_t n_aliases;
-    int pool;                    /* index for the limiter, -1: no limits */
+    int pool; /* index for the limiter, -1: no limits */
     struct price price;
     int64_t max_output_tokens;
     size_t max_answer_bytes;
@@ -50,13 +50,14 @@ struct model {
 };
 
 struct registry {
-    const struct model *models;  /* models[n_models] */
+    const struct model *models; /* models[n_models] */
     size_t n_models;
     const char *const *default_models; /* default_models[n_default_models] */
     size_t n_default_models;
 };
 
-/* The model a job means by `name`: registry id, alias, `provider/vendor-id`, any model's vendor name (CONTRACTS 3). NULL: none. */
+/* The model a job means by `name`: registry id, alias, `provider/vendor-id`, any model's vendor name (CONTRACTS 3).
+ * NULL: none. */
 const struct model *registry_find(const struct registry *r, struct text name);
 /* Cost in nano-dollars of what the provider reported, rounded to nearest; -1 when price or usage is unknown. */
 int64_t price_cost_nusd(const struct price *p, const struct usage *u);

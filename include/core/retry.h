@@ -10,15 +10,16 @@ struct outcome;
 struct rng;
 
 struct retry_conf {
-    int attempts;      /* total tries, >= 1 */
-    int64_t base_us;   /* first back-off */
+    int attempts;    /* total tries, >= 1 */
+    int64_t base_us; /* first back-off */
     int64_t cap_us;
 };
 
 struct retry_verdict {
     bool is_again;
-    int64_t delay_us;  /* before asking for the next permit; a provider's hint is never undercut, exceeded by at most 25 % */
-    int64_t pause_us;  /* > 0: stop the whole pool for this long (429, Retry-After) */
+    int64_t
+        delay_us; /* before asking for the next permit; a provider's hint is never undercut, exceeded by at most 25 % */
+    int64_t pause_us; /* > 0: stop the whole pool for this long (429, Retry-After) */
 };
 
 /* Judges attempt number `attempt` (1..) that ended with `o`.

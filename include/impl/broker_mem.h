@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A broker in memory: topics that outlive the workers, so that a simulated crash can be followed by a new worker. Group commits are atomic
- * (records and positions together), take a configurable virtual time and fail by seed. Not for production. Loop thread. */
+/* A broker in memory: topics that outlive the workers, so that a simulated crash can be followed by a new worker. Group
+ * commits are atomic (records and positions together), take a configurable virtual time and fail by seed. Not for
+ * production. Loop thread. */
 #ifndef IMPL_BROKER_MEM_H
 #define IMPL_BROKER_MEM_H
 
@@ -38,13 +39,13 @@ int64_t mem_topics_high(const struct mem_topics *t, int partition);
 
 struct broker_mem_conf {
     struct mem_topics *topics;
-    const char *topic;           /* name of the jobs topic */
-    int first_partition;         /* owns [first, first + n) from the start */
+    const char *topic;   /* name of the jobs topic */
+    int first_partition; /* owns [first, first + n) from the start */
     int n_partitions;
     int64_t commit_interval_us;
     int64_t commit_took_us;
-    int abort_per_mille;         /* share of batches that are aborted and tried again */
-    size_t limit;                /* value limit of every output; 0: 1 MiB */
+    int abort_per_mille; /* share of batches that are aborted and tried again */
+    size_t limit;        /* value limit of every output; 0: 1 MiB */
     struct rng *rng;
 };
 

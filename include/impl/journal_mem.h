@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A journal in memory. The store may outlive the journals attached to it, so that a simulated crash can be followed by a new worker. */
+/* A journal in memory. The store may outlive the journals attached to it, so that a simulated crash can be followed by
+ * a new worker. */
 #ifndef IMPL_JOURNAL_MEM_H
 #define IMPL_JOURNAL_MEM_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where jobs come from and records go to: Kafka, or memory in simulation. All calls and events on the worker's loop thread. */
+/* Where jobs come from and records go to: Kafka, or memory in simulation. All calls and events on the worker's loop
+ * thread. */
 #ifndef SEAM_BROKER_H
 #define SEAM_BROKER_H
 
@@ -17,25 +18,25 @@ struct buf;
 struct broker_part {
     const char *topic;
     int32_t partition;
-    uint64_t epoch;      /* grows with each assignment in this process */
-    int64_t start;       /* first offset that will be delivered */
-    int64_t high;        /* high watermark seen at assignment, -1: unknown */
-    void *user;          /* the engine's */
+    uint64_t epoch; /* grows with each assignment in this process */
+    int64_t start;  /* first offset that will be delivered */
+    int64_t high;   /* high watermark seen at assignment, -1: unknown */
+    void *user;     /* the engine's */
 };
 
 struct message_header {
     const char *name;
-    const char *value;   /* value_len bytes, may be NULL */
+    const char *value; /* value_len bytes, may be NULL */
     size_t value_len;
 };
 
 /* One record read; borrowed, valid during the message() event only. */
 struct message {
     int64_t offset;
-    int64_t ts_ms;       /* the record's timestamp, -1: none */
-    const char *key;     /* NULL: no key */
+    int64_t ts_ms;   /* the record's timestamp, -1: none */
+    const char *key; /* NULL: no key */
     size_t key_len;
-    const char *value;   /* NULL: no value */
+    const char *value; /* NULL: no value */
     size_t value_len;
     const struct message_header *headers; /* headers[n_headers] */
     int n_headers;
@@ -47,39 +48,41 @@ enum output { OUT_RESULTS, OUT_CALLS, OUT_DEAD_LETTERS, OUT_MAX };
 struct record {
     struct record *next;
     enum output output;
-    const char *key;     /* NULL: no key */
+    const char *key; /* NULL: no key */
     size_t key_len;
-    const char *value;   /* NULL: no value (tombstone) */
+    const char *value; /* NULL: no value (tombstone) */
     size_t value_len;
     const struct message_header *headers;
     int n_headers;
 };
 
-/* The records of one finished offset. Owned by the broker from publish() to published() or dropped(); embed it in the job. */
+/* The records of one finished offset. Owned by the broker from publish() to published() or dropped(); embed it in the
+ * job. */
 struct publication {
     struct list link;
     struct broker_part *part; /* whose offset it finishes */
     uint64_t epoch;           /* of the partition at intake */
     int64_t offset;
-    struct record *first;     /* NULL: nothing to write, only the offset */
-    size_t bytes;             /* of all records, for batch budgets */
+    struct record *first; /* NULL: nothing to write, only the offset */
+    size_t bytes;         /* of all records, for batch budgets */
 };
 
 /* Called by the broker. `arg` is the one given to start(). */
 struct broker_events {
-    void (*ready)(void *arg);                                /* producer initialised, predecessor fenced: announce yourself */
-    /* A partition is ours. `metadata` is the commit's text (NULL or "" when none): decode the bitmap from it. Fetching starts
-     * at p->start. */
+    void (*ready)(void *arg); /* producer initialised, predecessor fenced: announce yourself */
+    /* A partition is ours. `metadata` is the commit's text (NULL or "" when none): decode the bitmap from it. Fetching
+     * starts at p->start. */
     void (*assigned)(void *arg, struct broker_part *p, const char *metadata);
-    void (*revoking)(void *arg, struct broker_part *p);      /* stop its intake, finish, then ops->release() within 20 s */
-    void (*lost)(void *arg, struct broker_part *p);          /* gone: p is invalid after this returns */
-    void (*readable)(void *arg, struct broker_part *p);      /* messages may be waiting: poll() until it returns 0 or there is no room */
+    void (*revoking)(void *arg, struct broker_part *p); /* stop its intake, finish, then ops->release() within 20 s */
+    void (*lost)(void *arg, struct broker_part *p);     /* gone: p is invalid after this returns */
+    void (*readable)(
+        void *arg, struct broker_part *p); /* messages may be waiting: poll() until it returns 0 or there is no room */
     void (*message)(void *arg, struct broker_part *p, const struct message *m); /* from inside poll() */
-    /* A batch is being closed: write base and metadata of the partition's window (everything finished up to now is in this
-     * batch or an earlier one). */
+    /* A batch is being closed: write base and metadata of the partition's window (everything finished up to now is in
+     * this batch or an earlier one). */
     void (*position)(void *arg, struct broker_part *p, int64_t *out_base, struct buf *out_metadata);
-    void (*published)(void *arg, struct publication *pub);   /* committed, in any order */
-    void (*dropped)(void *arg, struct publication *pub);     /* its partition went away first: another worker will do it */
+    void (*published)(void *arg, struct publication *pub); /* committed, in any order */
+    void (*dropped)(void *arg, struct publication *pub); /* its partition went away first: another worker will do it */
     void (*failed)(void *arg, int exit_code, const char *why); /* cannot go on: leave with this sysexits code */
 };
 
@@ -89,11 +92,14 @@ struct broker_ops {
     int (*start)(struct broker *b, const struct broker_events *ev, void *arg);
     /* Delivers at most one message of the partition through message(). 1: delivered, 0: none waiting. */
     int (*poll)(struct broker *b, struct broker_part *p);
-    /* Hands over a finished offset with its records (sizes <= limit()). published() or dropped() follows exactly once. */
+    /* Hands over a finished offset with its records (sizes <= limit()). published() or dropped() follows exactly once.
+     */
     void (*publish)(struct broker *b, struct publication *pub);
-    /* The engine is done with a revoked partition: commits what was handed over, then gives it up. p is invalid after lost(). */
+    /* The engine is done with a revoked partition: commits what was handed over, then gives it up. p is invalid after
+     * lost(). */
     void (*release)(struct broker *b, struct broker_part *p);
-    /* Largest value, in bytes, that a record of this output may have (its topic's limit less key, headers and framing of 4 KiB). */
+    /* Largest value, in bytes, that a record of this output may have (its topic's limit less key, headers and framing
+     * of 4 KiB). */
     size_t (*limit)(struct broker *b, enum output o);
     /* Commits what was handed over, leaves the group, then calls done. */
     void (*stop)(struct broker *b, void (*done)(void *arg), void *arg);

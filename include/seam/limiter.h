@@ -13,33 +13,41 @@ struct permit;
 
 /* One meter at a provider. 0 in a limit: not limited in that dimension. */
 struct pool_conf {
-    const char *id;               /* stable, no secret: first 16 hex of a digest, or a name */
+    const char *id; /* stable, no secret: first 16 hex of a digest, or a name */
     int64_t requests_per_minute;
     int64_t tokens_per_minute;
     int64_t concurrency;
-    int64_t largest_call;         /* tokens: B of the token bucket; > 0 when tokens_per_minute is */
-    int64_t slot_return_us;       /* slots of a dead worker come back after this: 10 s + the model's total timeout */
+    int64_t largest_call;   /* tokens: B of the token bucket; > 0 when tokens_per_minute is */
+    int64_t slot_return_us; /* slots of a dead worker come back after this: 10 s + the model's total timeout */
 };
 
 /* Why a permit has not been given: CONTRACTS 5 throttle_reason. */
-enum throttle { THROTTLE_NONE, THROTTLE_RPM, THROTTLE_TPM, THROTTLE_CONCURRENCY, THROTTLE_PAUSE, THROTTLE_FAIRNESS, THROTTLE_MAX };
+enum throttle {
+    THROTTLE_NONE,
+    THROTTLE_RPM,
+    THROTTLE_TPM,
+    THROTTLE_CONCURRENCY,
+    THROTTLE_PAUSE,
+    THROTTLE_FAIRNESS,
+    THROTTLE_MAX
+};
 const char *throttle_name(enum throttle t); /* NULL for NONE; "rpm", "tpm", ... */
 
 typedef void (*permit_done)(struct permit *p, void *arg);
 
 struct permit {
     /* asked */
-    int pool;                     /* index into the pools given at start; -1: no limits, granted at once (by a wake-up) */
-    int64_t tokens;               /* estimate, >= 0 */
-    bool is_retry;                /* goes to the front of the queue */
+    int pool;       /* index into the pools given at start; -1: no limits, granted at once (by a wake-up) */
+    int64_t tokens; /* estimate, >= 0 */
+    bool is_retry;  /* goes to the front of the queue */
     permit_done done;
     void *arg;
     /* answered */
-    bool is_over_pool;            /* tokens > largest_call (or than B): refused for ever */
-    int64_t asked_us;             /* loop time of request() */
-    int64_t granted_us;           /* loop time of done() */
-    int64_t send_before_us;       /* the grant is burned after this (tick sent + J); 0: no age limit */
-    enum throttle throttle;       /* what it last waited for */
+    bool is_over_pool;      /* tokens > largest_call (or than B): refused for ever */
+    int64_t asked_us;       /* loop time of request() */
+    int64_t granted_us;     /* loop time of done() */
+    int64_t send_before_us; /* the grant is burned after this (tick sent + J); 0: no age limit */
+    enum throttle throttle; /* what it last waited for */
     /* the implementation's; list_init()ed by request() */
     struct list link;
     int state;
@@ -48,9 +56,9 @@ struct permit {
 
 struct limiter_ops {
     const char *name;
-    /* Asks for permission; done() comes exactly once and never from inside this call. While the backing store is away the
-     * permit waits (when_down: closed).
-     * owns    `p` stays the caller's until done(); after a grant, until settle() */
+    /* Asks for permission; done() comes exactly once and never from inside this call. While the backing store is away
+     * the permit waits (when_down: closed). owns    `p` stays the caller's until done(); after a grant, until settle()
+     */
     void (*request)(struct limiter *l, struct permit *p);
     /* Takes back a request before done(); done() never comes after it. */
     void (*cancel)(struct limiter *l, struct permit *p);
@@ -58,9 +66,11 @@ struct limiter_ops {
      * used_tokens   the provider's figure; -1: unknown, the estimate stays
      * was_sent      false: nothing was written, the tokens may be given back (the request dimension is burned) */
     void (*settle)(struct limiter *l, struct permit *p, int64_t used_tokens, bool was_sent);
-    /* The provider asked to wait (429, Retry-After): stops the whole fleet's grants of the pool for `wait_us` from now. */
+    /* The provider asked to wait (429, Retry-After): stops the whole fleet's grants of the pool for `wait_us` from now.
+     */
     void (*pause)(struct limiter *l, int pool, int64_t wait_us);
-    /* Total time, us, that this pool could grant nothing because of a pause or because the store was away, since start. */
+    /* Total time, us, that this pool could grant nothing because of a pause or because the store was away, since start.
+     */
     int64_t (*paused_us)(struct limiter *l, int pool);
     /* Tells the fleet that this worker's slots are free, then calls done (bounded wait: 1 s). */
     void (*stop)(struct limiter *l, void (*done)(void *arg), void *arg);

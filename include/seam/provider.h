@@ -23,13 +23,14 @@ struct wire {
 
 struct provider_ops {
     const char *name; /* the `api` word of the configuration: "openai" */
-    /* URL, body and the headers that hold no secret. -E2BIG and -EINVAL with outcome-style why in *why (static text). */
+    /* URL, body and the headers that hold no secret. -E2BIG and -EINVAL with outcome-style why in *why (static text).
+     */
     int (*build)(const struct request *q, struct arena *a, struct wire *out, const char **why);
     /* Adds the authentication headers. Kept apart so that keys stay out of everything that is logged or journaled. */
     void (*sign)(const char *api_key, int64_t wall_ms, struct arena *a, struct wire *w);
     /* Reads a complete response (TRANSFER_OK, any status): answer, usage, finish, fault class with detail, retry hint
-     * (Retry-After-Ms, Retry-After seconds or HTTP date against wall_ms, x-should-retry). Texts are slices of t->body_in or
-     * of the arena. Everything else about the transfer is filled in by the caller. */
+     * (Retry-After-Ms, Retry-After seconds or HTTP date against wall_ms, x-should-retry). Texts are slices of
+     * t->body_in or of the arena. Everything else about the transfer is filled in by the caller. */
     void (*finish)(const struct transfer *t, int64_t wall_ms, struct arena *a, struct outcome *out);
 };
 

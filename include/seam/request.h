@@ -16,10 +16,10 @@ struct request_param {
 };
 
 struct request {
-    const char *base_url;        /* provider's, without a slash at the end */
-    const char *vendor_model;    /* the name sent to the vendor */
-    struct text system;          /* TEXT_NONE: none */
-    struct text prompt;          /* the user's message; either form of struct text */
+    const char *base_url;               /* provider's, without a slash at the end */
+    const char *vendor_model;           /* the name sent to the vendor */
+    struct text system;                 /* TEXT_NONE: none */
+    struct text prompt;                 /* the user's message; either form of struct text */
     const struct request_param *params; /* params[n_params], model defaults already overlaid by the job's */
     size_t n_params;
     int64_t max_output_tokens;   /* > 0; params' own max_output_tokens is already folded in */

@@ -36,7 +36,7 @@ struct mem {
     struct list in_flight; /* those of the batch under way */
     bool is_in_flight;
     struct timer commit_timer;
-    struct wake begin;      /* once: ready, then the first partitions */
+    struct wake begin; /* once: ready, then the first partitions */
     struct wake readable;
     struct wake ending;
     uint64_t epoch;

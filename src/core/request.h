@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Builds the provider request of a call: parameters overlaid, dialect applied, key signed, tokens estimated. Loop thread. */
+/* Builds the provider request of a call: parameters overlaid, dialect applied, key signed, tokens estimated. Loop
+ * thread. */
 #ifndef CORE_REQUEST_H
 #define CORE_REQUEST_H
 

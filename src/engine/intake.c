@@ -48,15 +48,15 @@ void intake_pump(void *worker)
     loop_wake(w->env.loop, &w->pump); /* go on in the next turn: others have work too */
 }
 
-/* A partition may come back while jobs of its last time here still have calls under way. Their successors wait for them: both would be
- * this process to the journal, and the same call would be paid twice. */
+/* A partition may come back while jobs of its last time here still have calls under way. Their successors wait for
+ * them: both would be this process to the journal, and the same call would be paid twice. */
 static bool has_orphan(const struct worker *w, const struct job *j)
 {
-    LIST_EACH(it, &w->orphans)
-    {
+    LIST_EACH (it, &w->orphans) {
         const struct job *o = LIST_ENTRY(it, struct job, link);
 
-        if (o->pos.offset == j->pos.offset && o->pos.partition == j->pos.partition && strcmp(o->pos.topic, j->pos.topic) == 0)
+        if (o->pos.offset == j->pos.offset && o->pos.partition == j->pos.partition &&
+            strcmp(o->pos.topic, j->pos.topic) == 0)
             return true;
     }
     return false;
@@ -73,8 +73,7 @@ static void begin(struct partition *p, struct job *j)
 
 static void start_of_partition(struct worker *w, struct partition *p)
 {
-    LIST_EACH(it, &p->jobs)
-    {
+    LIST_EACH (it, &p->jobs) {
         struct job *j = LIST_ENTRY(it, struct job, link);
 
         if (j->is_held_back && !has_orphan(w, j)) {
@@ -86,8 +85,8 @@ static void start_of_partition(struct worker *w, struct partition *p)
 
 void intake_start_held_back(struct worker *w)
 {
-    LIST_EACH(it, &w->partitions)
-    start_of_partition(w, LIST_ENTRY(it, struct partition, link));
+    LIST_EACH (it, &w->partitions)
+        start_of_partition(w, LIST_ENTRY(it, struct partition, link));
 }
 
 void intake_message(void *worker, struct broker_part *bp, const struct message *m)

@@ -41,7 +41,7 @@ struct worker {
 void intake_pump(void *worker); /* wake: takes records while there is room */
 void intake_message(void *worker, struct broker_part *bp, const struct message *m);
 void intake_retry_held(struct partition *p);
-void intake_start_held_back(struct worker *w);                         /* an orphan is gone: its successor may start */
+void intake_start_held_back(struct worker *w); /* an orphan is gone: its successor may start */
 /* worker.c */
 void partition_settle(struct partition *p); /* releases a revoked partition that has nothing left running */
 
