@@ -67,7 +67,8 @@ struct journal_ops {
     void (*decide)(struct journal *j, const struct position *pos, struct text bytes);
     /* Forgets a job whose offset is covered by a commit. Pipelined. */
     void (*forget)(struct journal *j, const struct position *pos);
-    /* Gives up a claim without forgetting anything: the next owner need not wait. Pipelined. */
+    /* Gives up a claim without forgetting anything: the next owner need not wait, and this delivery does not count as a crash.
+     * Pipelined. */
     void (*release)(struct journal *j, const struct position *pos);
     /* Announces this process incarnation as alive in its slot (from now renewed); earlier incarnations of the slot are dead.
      * Called once the broker has fenced them. */

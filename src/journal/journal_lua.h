@@ -92,6 +92,8 @@ static const char journal_lua[] =
     "local function release(keys, args)\n"
     "  local old = redis.call('HMGET', keys[1], 'o', 'q')\n"
     "  if old[1] ~= args[1] or old[2] ~= args[2] then return 0 end\n"
+    "  local n = tonumber(redis.call('HGET', keys[1], 'n') or 0)\n"
+    "  if n > 0 then redis.call('HSET', keys[1], 'n', n - 1) end -- given back in peace: not a crash\n"
     "  return redis.call('HDEL', keys[1], 'o', 'q')\n"
     "end\n"
     "\n"

@@ -257,8 +257,10 @@ static void apply(struct mem *m, struct pending *w)
             entry_free(m->store, e);
         break;
     case WRITE_RELEASE:
-        if (e != NULL && strcmp(e->owner, m->incarnation) == 0)
+        if (e != NULL && strcmp(e->owner, m->incarnation) == 0) {
             e->owner[0] = '\0';
+            e->deliveries -= e->deliveries > 0; /* given back in peace: not a crash */
+        }
         break;
     }
 }
