@@ -15,7 +15,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { TICK_MS = 500, REFRESH_SECONDS = 3600, FLUSH_SECONDS = 10, CLOSE_SECONDS = 5, DESTROY_SECONDS = 5 };
+enum {
+    TICK_MS = 500,
+    REFRESH_SECONDS = 3600,
+    FLUSH_SECONDS = 10,
+    CLOSE_SECONDS = 5,
+    DESTROY_SECONDS = 5,
+    SLOW_BATCH_SECONDS = 15
+};
 
 static struct kafka *kafka_of(struct broker *b)
 {
@@ -312,6 +319,10 @@ static void on_tick(void *arg)
 
     timer_start(k->loop, &k->tick, loop_now_us(k->loop) + TICK_MS * INT64_C(1000));
     kafka_events_drain(k);
+    if (k->batch != NULL && loop_now_us(k->loop) - k->batch->closed_us > SLOW_BATCH_SECONDS * KAFKA_SEC &&
+        log_is_due(&k->log_slow_us, loop_now_us(k->loop), 10 * KAFKA_SEC))
+        log_event(LOG_WARN, "kafka_batch_slow", "age_s=%lld",
+                  (long long)((loop_now_us(k->loop) - k->batch->closed_us) / KAFKA_SEC));
     /* A wake-up that got lost would stall a partition for ever. */
     LIST_EACH_SAFE (it, &k->parts) {
         struct kafka_part *p = LIST_ENTRY(it, struct kafka_part, link);

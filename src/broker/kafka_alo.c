@@ -177,8 +177,11 @@ static void on_redo(void *arg)
 {
     struct kafka_alo *a = arg;
     char why[KAFKA_WHY];
-    bool is_fatal = rd_kafka_fatal_error(a->producer, why, sizeof(why)) != RD_KAFKA_RESP_ERR_NO_ERROR;
+    bool is_fatal;
 
+    if (a->producer == NULL)
+        return; /* failed() is on its way */
+    is_fatal = rd_kafka_fatal_error(a->producer, why, sizeof(why)) != RD_KAFKA_RESP_ERR_NO_ERROR;
     if (is_fatal || a->wants_careful) {
         log_event(LOG_WARN, "kafka_producer_rebuilt", "why=\"%s\"", is_fatal ? why : "a produce batch is too large");
         close_producer(a);

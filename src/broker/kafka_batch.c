@@ -233,6 +233,7 @@ static void close_batch(struct kafka *k)
     struct kafka_batch *b = mem_zero(sizeof(*b));
 
     b->k = k;
+    b->closed_us = loop_now_us(k->loop);
     k->batch_number++;
     list_init(&b->pubs);
     list_move_all(&b->pubs, &k->gather);

@@ -137,6 +137,7 @@ struct kafka_batch {
     struct kafka_offset *offsets; /* offsets[n_offsets] */
     int n_offsets;
     struct kafka_snapshot *snapshot;
+    int64_t closed_us;
     enum kafka_result result;
     int exit_code;
     int n_records;
@@ -241,6 +242,7 @@ struct kafka {
     void *stopped_arg;
     int64_t stop_deadline_us;
     int64_t log_due_us;
+    int64_t log_slow_us;
 };
 
 /* Life: kafka.c */

@@ -200,11 +200,21 @@ static bool is_held_by_batch(struct kafka *k, const struct kafka_part *p)
     return kafka_part_find(&k->gone, p->topic, p->pub.partition) != NULL;
 }
 
+static bool is_any_waiting(struct kafka *k)
+{
+    LIST_EACH (it, &k->parts) {
+        if (LIST_ENTRY(it, struct kafka_part, link)->state == PART_LOOKUP)
+            return true;
+    }
+    return false;
+}
+
 void kafka_lookup_start(struct kafka *k)
 {
     struct kafka_lookup *l;
 
-    if (k->lookup != NULL || k->state != KAFKA_RUNNING || k->fail_code != 0 || timer_is_running(&k->lookup_again))
+    if (!is_any_waiting(k) || k->lookup != NULL || k->state != KAFKA_RUNNING || k->fail_code != 0 ||
+        timer_is_running(&k->lookup_again))
         return;
     l = mem_zero(sizeof(*l));
     l->list = rd_kafka_topic_partition_list_new(8);
