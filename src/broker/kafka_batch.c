@@ -213,8 +213,9 @@ static void on_done(struct kafka_task *t)
         metric_add(METRIC_BATCHES_COMMITTED, 1);
         metric_add(METRIC_RECORDS_PUBLISHED, b->n_records);
     } else {
-        log_event(LOG_WARN, "kafka_batch_aborted", "records=%d offsets=%d why=\"%s\"", b->n_records, b->n_offsets,
-                  b->why);
+        /* A rebalance that overtook the batch is nothing unusual. */
+        log_event(b->result == RESULT_STALE ? LOG_INFO : LOG_WARN, "kafka_batch_aborted",
+                  "records=%d offsets=%d why=\"%s\"", b->n_records, b->n_offsets, b->why);
         kafka_batch_back_off(k);
     }
     /* A refused membership comes with a rebalance event, and only its answer brings metadata that is taken. */
