@@ -87,7 +87,7 @@ def layer_of(path):
     if path == "src/main.c":
         return "main"
     if part[0] == "include" and len(part) == 2:
-        return part[1][:-2]  # loop.h, redis.h, sim.h
+        return {"slot.h": "redis"}.get(part[1], part[1][:-2])  # loop.h, redis.h, sim.h
     if part[0] == "include" and part[1] == "impl":
         return re.match(r"[a-z]+", part[2])[0] if len(part) == 3 else None
     if part[0] in ("include", "src") and part[1] == "core" and part[-1].startswith("outcome"):

@@ -254,7 +254,7 @@ static bool add_item(const struct value *v, const char **items, size_t *n)
 {
     const char *item = NULL;
 
-    if (!config_text_is_clean(v->l, v->at, v->path, v->text) || !set_string(v, &item))
+    if (!config_text_is_clean(v->l, v->at, v->path, v->text) || !set_string(v, &item) || item == NULL)
         return false;
     for (size_t i = 0; i < *n; i++) {
         if (strcmp(items[i], item) == 0) {

@@ -16,6 +16,7 @@ enum { JOIN_GROUP = 11, SYNC_GROUP = 14, GATE_SECONDS = 60, GATE_POLL_MS = 20 };
 /* --- the gate (library threads) --- */
 
 /* When a JoinGroup was sent and its SyncGroup not yet answered, else 0. */
+/* NOLINTNEXTLINE(readability-function-size): the parameters are librdkafka's */
 static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *name, int32_t id, int16_t api,
                                       int16_t version, int32_t corr, size_t size, void *arg)
 {
@@ -25,6 +26,7 @@ static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *name, 
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are librdkafka's */
 static rd_kafka_resp_err_t on_response(rd_kafka_t *rk, int fd, const char *name, int32_t id, int16_t api,
                                        int16_t version, int32_t corr, size_t size, int64_t rtt, rd_kafka_resp_err_t err,
                                        void *arg)

@@ -21,7 +21,7 @@ static void on_error(struct kafka *k, rd_kafka_resp_err_t err, const char *text)
 
     switch (err) {
     case RD_KAFKA_RESP_ERR__FATAL:
-        err = rd_kafka_fatal_error(k->consumer, why, sizeof(why));
+        (void)rd_kafka_fatal_error(k->consumer, why, sizeof(why));
         kafka_fail(k, EX_SOFTWARE, "consumer: %s", why);
         return;
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:

@@ -161,7 +161,7 @@ static int take_common(struct reader *r, const struct cli_flag *flag, const char
         r->c->config_path = value;
         break;
     case FLAG_SET:
-        if (strchr(value, '=') == NULL)
+        if (value == NULL || strchr(value, '=') == NULL)
             return cli_usage(r->c, "write --set KEY=VALUE");
         r->sets[r->c->n_sets++] = value;
         break;

@@ -317,7 +317,7 @@ static void schedule(struct pool_queue *q, const struct tick_answer *a, struct r
         break;
     }
     if (is_sharing(q) && q->allowance < BUCKET_UNIT)
-        q->want_at_us = max64(q->want_at_us, now_us + (BUCKET_UNIT - q->allowance) * 1000000 / share_rate(q));
+        q->want_at_us = max64(q->want_at_us, now_us + (BUCKET_UNIT - q->allowance) * 1000000 / max64(share_rate(q), 1));
 }
 
 /* Takes what the answer says about the pool's load. */

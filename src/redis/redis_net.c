@@ -297,7 +297,7 @@ static void start_addresses(struct redis_net *n, struct addrinfo *addresses)
     for (struct addrinfo *a = addresses; a != NULL; a = a->ai_next)
         n->n_left++;
     n->next = addresses;
-    for (skip = n->n_left > 0 ? n->turn % (unsigned)n->n_left : 0; skip > 0; skip--)
+    for (skip = n->n_left > 0 ? n->turn % (unsigned)n->n_left : 0; skip > 0 && n->next != NULL; skip--)
         n->next = n->next->ai_next;
     (void)snprintf(n->why, sizeof(n->why), "the host has no address");
     try_next(n);

@@ -105,13 +105,16 @@ static void on_accept_again(void *arg)
 
 static int bound_port(int fd)
 {
-    struct sockaddr_storage a;
+    union {
+        struct sockaddr_in6 in6;
+        struct sockaddr_in in;
+        struct sockaddr any;
+    } a = {0};
     socklen_t len = sizeof(a);
 
-    if (getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+    if (getsockname(fd, &a.any, &len) < 0)
         return -errno;
-    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
-                                         : ((struct sockaddr_in *)&a)->sin_port);
+    return ntohs(a.any.sa_family == AF_INET6 ? a.in6.sin6_port : a.in.sin_port);
 }
 
 /* A listening socket, or a negative errno with *why. */
