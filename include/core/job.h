@@ -113,8 +113,8 @@ struct call {
     int64_t estimate_tokens;
     struct transfer transfer;
     struct timer backoff;
-    int64_t asked_us;       /* loop time when the permit of this attempt was first asked for */
-    int64_t paused_base_us; /* limiter->paused_us() of its pool when the job's clock started */
+    int64_t asked_us; /* loop time when the permit of this attempt was first asked for */
+    bool is_waiting;  /* for admission: a permit, the journal, a paused pool; the job's relative clock stands still */
 };
 
 enum job_step { STEP_CLAIM, STEP_DECODE, STEP_PLAN, STEP_STAGE, STEP_MERGE, STEP_ENCODE, STEP_PUBLISH, STEP_MAX };
@@ -169,9 +169,10 @@ struct job {
     int n_over;
     int quorum;
     bool is_deadline_absolute;
-    int64_t deadline_us;      /* loop time; INT64_MAX until the first permit */
-    int64_t clock_started_us; /* first permit; 0: not yet */
-    bool is_timed_out;        /* the stage ended at its deadline */
+    int64_t deadline_us;   /* loop time as things stand; INT64_MAX while the relative clock stands still */
+    int64_t clock_left_us; /* what is left of jobs.deadline while it stands still */
+    int n_waiting;         /* calls that wait for admission */
+    bool is_timed_out;     /* the stage ended at its deadline */
 
     /* result */
     enum job_status status;
@@ -217,8 +218,12 @@ void call_abandon(struct call *c);
 void call_end_unsent(struct call *c, enum fault fault, const char *detail, const char *why);
 
 /* core/step.c, used by the calls. */
-void job_call_over(struct job *j);       /* a call of the job has just ended */
-void job_first_permit(struct job *j);    /* starts the job's clock once */
+void job_call_over(struct job *j);    /* a call of the job has just ended */
+void job_first_permit(struct job *j); /* something was granted: notes when the job started */
+/* A call begins / ends to wait for admission. jobs.deadline counts only while none of its calls waits, so that a
+ * backlog or an outage never makes a job late. */
+void job_clock_stop(struct job *j);
+void job_clock_go(struct job *j);
 int64_t job_time_left_us(struct job *j); /* to the deadline as it stands now; INT64_MAX: none yet */
 
 /* core/plan.c: the calls of the job out of models + merge; names that resolve to no model become calls that fail. */

@@ -54,6 +54,7 @@ struct process {
     int n_members;
     int n_running;
     bool is_draining;
+    bool was_signalled; /* a second signal ends the process at once */
     int exit_code;
 };
 
@@ -110,6 +111,7 @@ static void on_released(void *arg)
 
 static void finish(struct process *p)
 {
+    timer_stop(p->loop, &p->start_timeout);
     if (p->slot != NULL)
         slot_release(TAKE(p->slot), on_released, p);
     else
@@ -121,10 +123,10 @@ static void drain_all(struct process *p)
     if (p->is_draining)
         return;
     p->is_draining = true;
-    for (int i = 0; i < p->n_members; i++)
+    for (int i = 0; i < p->n_members && p->members[i].loop != NULL; i++)
         loop_post(p->members[i].loop, drain_member, &p->members[i]);
     if (p->n_running == 0)
-        finish(p);
+        finish(p); /* before the workers were started */
 }
 
 static void on_member_over(void *arg)
@@ -192,12 +194,13 @@ static void on_signal(void *arg, int fd, int what)
 
     (void)what;
     while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (p->is_draining) {
+        if (p->was_signalled) {
             /* offsets and journal are durable at every moment; what is in flight is what a crash would leave */
             log_event(LOG_WARN, "stopped_at_once", "signal=%d", (int)info.ssi_signo);
             _exit(EXIT_STOPPED);
         }
         log_event(LOG_INFO, "signal", "signal=%d", (int)info.ssi_signo);
+        p->was_signalled = true;
         drain_all(p);
     }
 }

@@ -46,6 +46,7 @@ static void fill_common(struct call *c, const struct transfer *t, struct outcome
     struct loop *loop = c->job->env->loop;
     int64_t now = loop_now_us(loop);
 
+    o->request_model = text_of(c->model->id);
     o->was_sent = t->was_sent;
     o->http_status = o->http_status != 0 ? o->http_status : t->status;
     o->ended_ms = loop_wall_ms(loop);
@@ -139,17 +140,35 @@ static void insert_ordered(struct call *c, struct attempt *a)
     list_add_head(at, &a->link);
 }
 
+/* Does what was remembered under this key belong to the call? Normally the key says so. When the configuration changed
+ * meanwhile (another jobs.default_models, an alias that points elsewhere), the model that was asked does: an answer
+ * must neither appear under another model's name nor be paid for again. */
+static bool is_of_call(const struct call *c, const char *key, struct text asked)
+{
+    const struct job *j = c->job;
+
+    if (asked.p == NULL || c->model == NULL)
+        return text_is(text_of(key), c->key);
+    if (!text_is(asked, c->model->id))
+        return false;
+    for (int i = 0; i < j->n_calls; i++) {
+        const struct call *other = &j->calls[i];
+
+        if (text_is(text_of(key), other->key))
+            return other == c || other->model == NULL || !text_is(asked, other->model->id);
+    }
+    return true;
+}
+
 int attempt_recall(struct call *c, const struct recall *recalls, int n)
 {
     int found = 0;
 
     for (int i = 0; i < n; i++) {
-        struct attempt *a;
+        struct attempt *a = attempt_new(c);
 
-        if (!text_is(text_of(recalls[i].call_key), c->key))
-            continue;
-        a = attempt_new(c);
-        if (outcome_decode(&a->outcome, c->job->arena, recalls[i].bytes.p, recalls[i].bytes.len) < 0)
+        if (outcome_decode(&a->outcome, c->job->arena, recalls[i].bytes.p, recalls[i].bytes.len) < 0 ||
+            !is_of_call(c, recalls[i].call_key, a->outcome.request_model))
             continue;
         a->number = recalls[i].attempt;
         insert_ordered(c, a);

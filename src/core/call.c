@@ -12,7 +12,7 @@
 #include "core/registry.h"
 #include "core/request.h"
 
-enum { JOURNAL_POLL_US = 200000 };
+enum { JOURNAL_POLL_US = 200000, LIMITER_SILENT_US = 1000000 };
 
 static void ask(struct call *c);
 
@@ -32,12 +32,25 @@ void call_init(struct call *c, struct job *j, int member, struct text name, cons
     timer_init(&c->backoff, NULL, c);
 }
 
+/* While a call waits for admission the job's relative clock stands still. */
+static void set_waiting(struct call *c, bool is_waiting)
+{
+    if (c->is_waiting == is_waiting)
+        return;
+    c->is_waiting = is_waiting;
+    if (is_waiting)
+        job_clock_stop(c->job);
+    else
+        job_clock_go(c->job);
+}
+
 static void over(struct call *c, const struct outcome *o)
 {
     CHECK(c->state != CALL_OVER);
     c->state = CALL_OVER;
     c->outcome = o;
     c->job->n_over++;
+    set_waiting(c, false);
     job_call_over(c->job);
 }
 
@@ -67,16 +80,20 @@ static void back_off(struct call *c, int64_t delay_us)
     timer_start(loop, &c->backoff, loop_now_us(loop) + delay_us);
 }
 
+/* Will retry.c pause the pool for this? Then the clock stands still meanwhile, and the wait never makes the job late.
+ */
+static bool is_pausing(const struct call *c, const struct outcome *o)
+{
+    return c->model->pool >= 0 && !c->job->is_deadline_absolute &&
+           (o->fault == FAULT_RATE_LIMITED || (o->fault == FAULT_OVERLOADED && o->retry_after_us > 0));
+}
+
 static void judge(struct call *c, const struct outcome *o)
 {
     struct env *env = c->job->env;
-    int64_t left = job_time_left_us(c->job);
-    struct retry_verdict v;
+    int64_t left = is_pausing(c, o) ? INT64_MAX : job_time_left_us(c->job);
+    struct retry_verdict v = retry_judge(&env->retry, o, c->attempt, left, env->rng);
 
-    /* The job's relative clock stands still while its pool is paused, so a pause never makes it late. */
-    if (c->model->pool >= 0 && !c->job->is_deadline_absolute && o->fault == FAULT_RATE_LIMITED)
-        left = INT64_MAX;
-    v = retry_judge(&env->retry, o, c->attempt, left, env->rng);
     if (v.pause_us > 0 && c->model->pool >= 0)
         env->limiter->ops->pause(env->limiter, c->model->pool, v.pause_us);
     if (!v.is_again) {
@@ -86,6 +103,7 @@ static void judge(struct call *c, const struct outcome *o)
     metric_add(METRIC_RETRIES, 1);
     c->attempt++;
     c->asked_us = 0;
+    set_waiting(c, is_pausing(c, o));
     back_off(c, v.delay_us);
 }
 
@@ -188,6 +206,7 @@ static void on_permit(struct permit *p, void *arg)
         return;
     }
     job_first_permit(c->job);
+    set_waiting(c, false);
     send_request(c);
 }
 
@@ -199,6 +218,7 @@ static void ask(struct call *c)
         job_call_over(c->job);
         return;
     }
+    set_waiting(c, true);
     if (is_journal_away(env)) {
         back_off(c, JOURNAL_POLL_US);
         return;
@@ -260,7 +280,9 @@ static enum fault fault_of_waiting(const struct call *c, enum fault fault, const
 {
     if (fault != FAULT_DEADLINE_EXCEEDED)
         return fault;
-    if (c->permit.throttle == THROTTLE_NONE) {
+    if (c->permit.throttle == THROTTLE_NONE) { /* no word from the limiter: away, unless it was asked just now */
+        if (loop_now_us(c->job->env->loop) - c->asked_us < LIMITER_SILENT_US)
+            return fault;
         *detail = "limiter_away";
         return FAULT_LIMITER_UNAVAILABLE;
     }

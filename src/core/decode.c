@@ -402,8 +402,8 @@ static void read_keys(struct decode *d)
 int job_decode(struct job *j, struct job_error *err)
 {
     struct decode d = {.job = j, .arena = j->arena, .spec = &j->spec, .err = err};
-    const char *value;
-    size_t len;
+    const char *value = NULL;
+    size_t len = 0;
 
     memset(&j->spec, 0, sizeof(j->spec));
     memset(err, 0, sizeof(*err));

@@ -46,8 +46,8 @@ static const struct field ints[] = {
 /* bool: written when true */
 static const struct field bools[] = {FIELD(is_ambiguous), FIELD(was_sent), FIELD(usage_estimated)};
 /* struct text, JSON strings */
-static const struct field texts[] = {FIELD(answer),         FIELD(refusal),    FIELD(reasoning),
-                                     FIELD(response_model), FIELD(request_id), FIELD(raw_finish)};
+static const struct field texts[] = {FIELD(answer),     FIELD(refusal),    FIELD(reasoning),    FIELD(response_model),
+                                     FIELD(request_id), FIELD(raw_finish), FIELD(request_model)};
 /* const char * of closed words */
 static const struct field words[] = {FIELD(detail), FIELD(throttle_reason)};
 #undef FIELD

@@ -13,52 +13,30 @@
 
 enum step_next { AGAIN, WAIT };
 
-#define DEADLINE_FAR_MS (INT64_C(1) << 45) /* the year 3084; sums with a deadline_ms stay far below int64 in microseconds */
+#define DEADLINE_FAR_MS \
+    (INT64_C(1) << 45) /* the year 3084; sums with a deadline_ms stay far below int64 in microseconds */
 
 enum {
     CLAIM_AGAIN_US = 1000000, /* a live owner has the record: ask again after this */
-    DEADLINE_STEP_US = 20000, /* while its pools are paused the deadline moves on; look again no sooner than this */
+    SUSPECT_AFTER = 3,        /* claims without progress after which a decoded job is noted as harmless */
 };
 
 /* --- the clock
  * ------------------------------------------------------------------------------------------------------------ */
 
-/* The longest pause any of its pools had since the clock started: for that time it stood still. */
-static int64_t paused_us(const struct job *j)
-{
-    struct limiter *l = j->env->limiter;
-    int64_t longest = 0;
-
-    for (int i = 0; i < j->n_calls; i++) {
-        const struct call *c = &j->calls[i];
-        int64_t us;
-
-        if (c->model == NULL || c->model->pool < 0)
-            continue;
-        us = l->ops->paused_us(l, c->model->pool) - c->paused_base_us;
-        if (us > longest)
-            longest = us;
-    }
-    return longest;
-}
-
 int64_t job_time_left_us(struct job *j)
 {
-    if (j->deadline_us == INT64_MAX)
-        return INT64_MAX;
-    return j->deadline_us + (j->is_deadline_absolute ? 0 : paused_us(j)) - loop_now_us(j->env->loop);
+    int64_t now = loop_now_us(j->env->loop);
+
+    if (j->deadline_us != INT64_MAX)
+        return j->deadline_us - now;
+    return j->n_waiting > 0 ? j->clock_left_us : INT64_MAX;
 }
 
 static void on_deadline(void *arg)
 {
     struct job *j = arg;
-    int64_t left = job_time_left_us(j);
-    int64_t now = loop_now_us(j->env->loop);
 
-    if (left > 0) {
-        timer_start(j->env->loop, &j->timer, now + (left > DEADLINE_STEP_US ? left : DEADLINE_STEP_US));
-        return;
-    }
     j->is_timed_out = true;
     loop_wake(j->env->loop, &j->wake);
 }
@@ -71,19 +49,25 @@ static void start_deadline(struct job *j)
 
 void job_first_permit(struct job *j)
 {
-    struct limiter *l = j->env->limiter;
-
-    if (j->clock_started_us != 0)
-        return;
-    j->clock_started_us = loop_now_us(j->env->loop);
     if (j->started_ms == 0)
         j->started_ms = loop_wall_ms(j->env->loop);
-    if (j->is_deadline_absolute)
+}
+
+void job_clock_stop(struct job *j)
+{
+    if (j->n_waiting++ > 0 || j->is_deadline_absolute || j->deadline_us == INT64_MAX)
         return;
-    for (int i = 0; i < j->n_calls; i++)
-        if (j->calls[i].model != NULL && j->calls[i].model->pool >= 0)
-            j->calls[i].paused_base_us = l->ops->paused_us(l, j->calls[i].model->pool);
-    j->deadline_us = j->clock_started_us + j->env->deadline_us;
+    j->clock_left_us = j->deadline_us - loop_now_us(j->env->loop);
+    j->deadline_us = INT64_MAX;
+    timer_stop(j->env->loop, &j->timer);
+}
+
+void job_clock_go(struct job *j)
+{
+    CHECK(j->n_waiting > 0);
+    if (--j->n_waiting > 0 || j->is_deadline_absolute || j->is_abandoned || j->n_over == j->n_calls)
+        return;
+    j->deadline_us = loop_now_us(j->env->loop) + (j->clock_left_us > 0 ? j->clock_left_us : 0);
     start_deadline(j);
 }
 
@@ -160,8 +144,28 @@ static enum step_next step_decode(struct job *j)
     return AGAIN;
 }
 
+/* Claims are counted until a job makes progress, so that a record which kills the workers that read it is found. A job
+ * that only waits its turn while workers come and go for other reasons would be taken for one: having survived decoding
+ * is progress too. */
+static void note_survival(struct job *j)
+{
+    struct journal *journal = j->env->journal;
+    struct recall note = {.call_key = "planned", .attempt = 1, .bytes = TEXT_LIT("{}")};
+
+    if (journal == NULL || j->claim.deliveries < SUSPECT_AFTER)
+        return;
+    for (int i = 0; i < j->claim.n_recalls; i++)
+        if (strcmp(j->claim.recalls[i].call_key, note.call_key) == 0)
+            note.attempt++;
+    /* a job that decodes but always kills its worker later still ends, after this many times SUSPECT_AFTER claims */
+    if (note.attempt <= j->env->max_deliveries)
+        journal->ops->record(journal, &j->pos, &note);
+}
+
 static enum step_next step_plan(struct job *j)
 {
+    j->clock_left_us = j->env->deadline_us;
+    note_survival(j);
     job_plan(j);
     j->step = STEP_STAGE;
     return AGAIN;
@@ -170,7 +174,8 @@ static enum step_next step_plan(struct job *j)
 static void set_absolute_deadline(struct job *j)
 {
     struct loop *loop = j->env->loop;
-    int64_t from_ms = j->ts_ms >= 0 && j->ts_ms < DEADLINE_FAR_MS ? j->ts_ms : j->read_ms; /* a wild timestamp counts as none */
+    int64_t from_ms =
+        j->ts_ms >= 0 && j->ts_ms < DEADLINE_FAR_MS ? j->ts_ms : j->read_ms; /* a wild timestamp counts as none */
     int64_t at_ms = from_ms + j->spec.deadline_ms;
 
     if (j->spec.deadline_ms < 0)

@@ -117,7 +117,6 @@ static void on_assigned(void *arg, struct broker_part *bp, const char *metadata)
         window_init(&p->window, bp->start);
     }
     list_add_tail(&w->partitions, &p->link);
-    metric_add(METRIC_PARTITIONS, 1);
 }
 
 void partition_settle(struct partition *p)
@@ -175,7 +174,6 @@ static void on_lost(void *arg, struct broker_part *bp)
         job_abandon(j); /* published ones wait for the broker's word */
     }
     list_del(&p->link);
-    metric_add(METRIC_PARTITIONS, -1);
     mem_free(p);
 }
 
@@ -250,6 +248,24 @@ static void on_grace(void *arg)
     stop_now(w);
 }
 
+/* From here on nothing new is sent: what is under way is waited for and journaled, the rest is left to the next owner.
+ */
+static void abandon_all(struct worker *w)
+{
+    LIST_EACH (p, &w->partitions)
+        LIST_EACH_SAFE (it, &LIST_ENTRY(p, struct partition, link)->jobs)
+            job_abandon(LIST_ENTRY(it, struct job, link));
+}
+
+static void on_half_grace(void *arg)
+{
+    struct worker *w = arg;
+
+    abandon_all(w);
+    timer_init(&w->grace, on_grace, w);
+    timer_start(w->env.loop, &w->grace, loop_now_us(w->env.loop) + w->conf.grace_us / 2);
+}
+
 void worker_drain(struct worker *w)
 {
     if (w->is_draining)
@@ -262,8 +278,10 @@ void worker_drain(struct worker *w)
         drop_held(p);
         abandon_idle(p);
     }
-    timer_init(&w->grace, on_grace, w);
-    timer_start(w->env.loop, &w->grace, loop_now_us(w->env.loop) + w->conf.grace_us);
+    /* jobs that have begun may ask for more for half of the grace; calls sent then have the other half to be answered
+     */
+    timer_init(&w->grace, on_half_grace, w);
+    timer_start(w->env.loop, &w->grace, loop_now_us(w->env.loop) + w->conf.grace_us / 2);
     if (!has_running(w))
         stop_now(w);
 }
@@ -273,9 +291,16 @@ static void on_failed(void *arg, int exit_code, const char *why)
     struct worker *w = arg;
 
     log_event(LOG_ERROR, "worker_failed", "code=%d why=\"%s\"", exit_code, why);
-    w->exit_code = exit_code;
+    if (w->exit_code == 0)
+        w->exit_code = exit_code;
     w->is_draining = true;
-    stop_now(w);
+    abandon_all(w); /* nothing can be published any more, but what is paid for is journaled */
+    if (!has_running(w)) {
+        stop_now(w);
+        return;
+    }
+    timer_init(&w->grace, on_grace, w);
+    timer_start(w->env.loop, &w->grace, loop_now_us(w->env.loop) + w->conf.grace_us);
 }
 
 static const struct broker_events events = {.ready = on_ready,
@@ -335,7 +360,6 @@ void worker_free(struct worker *w)
 
         drop_held(p);
         free_jobs(&p->jobs);
-        metric_add(METRIC_PARTITIONS, -1);
         mem_free(p);
     }
     free_jobs(&w->orphans);
