@@ -135,6 +135,13 @@ class Errors(LintTest):
         self.finds("lint_errors.py", "nothing looks like", {"src/core/step.c": OPENING})
 
 
+class Docs(LintTest):
+    def test_links(self):
+        self.passes("lint_docs.py", {"docs/a.md": "# A thing\n[b](errors.md#timeout) [c](#a-thing) [d](https://x.org/)\n"})
+        self.finds("lint_docs.py", "missing.md does not exist", {"docs/a.md": "[b](missing.md)\n"})
+        self.finds("lint_docs.py", "#nowhere has no such heading", {"README.md": "[b](docs/errors.md#nowhere)\n"})
+
+
 class Tools(LintTest):
     """clang-format, the compiler and clang-tidy, with the repository's own configuration."""
 
