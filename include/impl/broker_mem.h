@@ -28,7 +28,8 @@ struct mem_topics;
 
 struct mem_topics *mem_topics_new(int n_partitions);
 void mem_topics_free(struct mem_topics *t);
-/* Appends a job record; offsets grow by 1 + gap. Returns the offset. */
+/* Appends a job record; offsets grow by 1 + gap. Returns the offset. The broker that owns the partition learns of it.
+ */
 int64_t mem_topics_append(struct mem_topics *t, int partition, const struct message *m, int gap);
 /* Committed records so far. */
 const struct mem_record *mem_topics_records(const struct mem_topics *t, int *out_n);
@@ -56,5 +57,7 @@ void broker_mem_revoke(struct broker *b, int partition, bool is_lost);
 bool broker_mem_owns(struct broker *b, int partition);
 /* Gives a partition, from its committed position. */
 void broker_mem_assign(struct broker *b, int partition);
+/* The producer is fenced, the cluster gone: failed() is raised, and nothing is committed from now on. */
+void broker_mem_fail(struct broker *b, int exit_code, const char *why);
 
 #endif

@@ -31,6 +31,8 @@ struct mem {
     struct broker_mem_conf conf;
     const struct broker_events *ev;
     void *arg;
+    struct topics_listener listener;
+    bool has_failed;
     struct part parts[MEM_PARTITIONS_MAX];
     struct list gathered;  /* publications handed over */
     struct list in_flight; /* those of the batch under way */
@@ -88,6 +90,16 @@ static void on_readable(void *arg)
             if (m->parts[i].is_assigned)
                 m->ev->readable(m->arg, &m->parts[i].pub);
         }
+}
+
+static void on_append(void *arg, int partition)
+{
+    struct mem *m = arg;
+
+    if (!m->parts[partition].is_assigned)
+        return;
+    m->is_readable[partition] = true;
+    loop_wake(m->loop, &m->readable);
 }
 
 static void on_ready(void *arg)
@@ -163,7 +175,7 @@ static void finish_releases(struct mem *m)
         if (p->is_assigned && p->is_released && !has_pending(m, p))
             lose(m, p);
     }
-    if (m->stop_done != NULL && list_is_empty(&m->gathered) && !m->is_in_flight) {
+    if (m->stop_done != NULL && (m->has_failed || list_is_empty(&m->gathered)) && !m->is_in_flight) {
         void (*done)(void *arg) = TAKE(m->stop_done);
 
         done(m->stop_arg);
@@ -180,7 +192,7 @@ static void on_committed(void *arg)
 {
     struct mem *m = arg;
     struct list done;
-    bool is_aborted = rng_below(m->conf.rng, 1000) < (uint64_t)m->conf.abort_per_mille;
+    bool is_aborted = rng_below(m->conf.rng, 1000) < (uint64_t)m->conf.abort_per_mille || m->has_failed;
 
     m->is_in_flight = false;
     list_init(&done);
@@ -229,7 +241,7 @@ static void on_interval(void *arg)
 {
     struct mem *m = arg;
 
-    if (m->is_in_flight || list_is_empty(&m->gathered))
+    if (m->is_in_flight || m->has_failed || list_is_empty(&m->gathered))
         return;
     for (int i = 0; i < MEM_PARTITIONS_MAX; i++)
         m->is_touched[i] = false;
@@ -288,6 +300,7 @@ static void mem_free_broker(struct broker *b)
     struct mem *m = mem_of(b);
 
     timer_stop(m->loop, &m->commit_timer);
+    list_del(&m->listener.link);
     wake_cancel(&m->begin);
     wake_cancel(&m->readable);
     wake_cancel(&m->ending);
@@ -333,6 +346,14 @@ void broker_mem_assign(struct broker *b, int partition)
     give(mem_of(b), partition);
 }
 
+void broker_mem_fail(struct broker *b, int exit_code, const char *why)
+{
+    struct mem *m = mem_of(b);
+
+    m->has_failed = true;
+    m->ev->failed(m->arg, exit_code, why);
+}
+
 static const struct broker_ops ops = {.name = "memory",
                                       .start = mem_start,
                                       .poll = mem_poll,
@@ -354,6 +375,8 @@ struct broker *broker_mem_new(struct loop *l, const struct broker_mem_conf *conf
     list_init(&m->gathered);
     list_init(&m->in_flight);
     timer_init(&m->commit_timer, NULL, m);
+    m->listener = (struct topics_listener){.fn = on_append, .arg = m};
+    mem_topics_listen(conf->topics, &m->listener);
     wake_init(&m->begin, on_ready, m);
     wake_init(&m->readable, on_readable, m);
     wake_init(&m->ending, on_stop, m);

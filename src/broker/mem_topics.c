@@ -18,6 +18,7 @@ struct log {
 struct mem_topics {
     int n_partitions;
     struct log logs[MEM_PARTITIONS_MAX];
+    struct list listeners;
     struct mem_record *records;
     int n_records, cap_records;
 };
@@ -28,6 +29,7 @@ struct mem_topics *mem_topics_new(int n_partitions)
 
     CHECK(n_partitions <= MEM_PARTITIONS_MAX);
     t->n_partitions = n_partitions;
+    list_init(&t->listeners);
     return t;
 }
 
@@ -44,6 +46,7 @@ void mem_topics_free(struct mem_topics *t)
 {
     if (t == NULL)
         return;
+    CHECK(list_is_empty(&t->listeners));
     for (int p = 0; p < t->n_partitions; p++) {
         struct log *l = &t->logs[p];
 
@@ -76,6 +79,11 @@ static struct message_header *copy_headers(const struct message_header *h, int n
     return out;
 }
 
+void mem_topics_listen(struct mem_topics *t, struct topics_listener *l)
+{
+    list_add_tail(&t->listeners, &l->link);
+}
+
 int64_t mem_topics_append(struct mem_topics *t, int partition, const struct message *m, int gap)
 {
     struct log *l = &t->logs[partition];
@@ -92,7 +100,12 @@ int64_t mem_topics_append(struct mem_topics *t, int partition, const struct mess
     copy->value = m->value != NULL ? mem_strndup(m->value, m->value_len) : NULL;
     copy->headers = copy_headers(m->headers, m->n_headers);
     l->next = copy->offset + 1;
-    return copy->offset;
+    LIST_EACH (it, &t->listeners) {
+        struct topics_listener *listener = LIST_ENTRY(it, struct topics_listener, link);
+
+        listener->fn(listener->arg, partition);
+    }
+    return l->next - 1;
 }
 
 const struct mem_record *mem_topics_records(const struct mem_topics *t, int *out_n)

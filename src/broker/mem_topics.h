@@ -5,8 +5,18 @@
 
 #include <stdbool.h>
 
+#include "base/list.h"
 #include "impl/broker_mem.h"
 
+/* Told of each append, from inside it. */
+struct topics_listener {
+    struct list link;
+    void (*fn)(void *arg, int partition);
+    void *arg;
+};
+
+/* From now on until its link is deleted. */
+void mem_topics_listen(struct mem_topics *t, struct topics_listener *l);
 /* Index of the first record at or behind `offset`. */
 size_t mem_topics_index(const struct mem_topics *t, int partition, int64_t offset);
 /* The record at an index, borrowed; false behind the last. */

@@ -41,12 +41,15 @@ struct alive {
 struct journal_store {
     struct entry *entries;
     struct alive *alive;
+    int lost[JOURNAL_WRITE_MAX];
 };
 
-/* A write that waits for the store's return. */
+/* A write on its way, or one that waits for the store's return. */
 struct pending {
     struct list link;
-    enum { WRITE_RECORD, WRITE_DECIDE, WRITE_FORGET, WRITE_RELEASE } what;
+    enum journal_write what;
+    int number; /* counts the journal's writes */
+    int64_t due_us;
     char key[160];
     struct memory memory;
 };
@@ -59,8 +62,11 @@ struct mem {
     char incarnation[64];
     int64_t took_us;
     struct list claims; /* waiting, oldest first */
-    struct list pending;
     struct timer timer;
+    struct list pending; /* writes, oldest first */
+    int n_written;
+    int64_t write_us;
+    struct timer write_timer;
 };
 
 static struct mem *mem_of(struct journal *j)
@@ -121,6 +127,11 @@ int journal_store_count(const struct journal_store *s)
     return (int)HASH_COUNT(s->entries);
 }
 
+int journal_store_lost(const struct journal_store *s, enum journal_write what)
+{
+    return s->lost[what];
+}
+
 void journal_store_kill(struct journal_store *s, const char *incarnation)
 {
     struct alive *a;
@@ -157,12 +168,102 @@ static struct entry *entry_make(struct journal_store *s, const char *key)
     return e;
 }
 
+static bool is_known(const struct entry *e, const struct memory *new)
+{
+    for (int i = 0; i < e->n_memories; i++) {
+        const struct memory *old = &e->memories[i];
+
+        if (strcmp(old->call_key, new->call_key) == 0 && old->is_done == new->is_done &&
+            (new->is_done || old->attempt == new->attempt))
+            return true;
+    }
+    return false;
+}
+
+/* Takes the write's memory. */
+static void apply(struct mem *m, struct pending *w)
+{
+    struct entry *e = entry_get(m->store, w->key);
+
+    switch (w->what) {
+    case JOURNAL_RECORD:
+        e = entry_make(m->store, w->key);
+        e->deliveries = 0;
+        if (is_known(e, &w->memory))
+            break;
+        e->memories = mem_resize(e->memories, sizeof(*e->memories) * (size_t)(e->n_memories + 1));
+        e->memories[e->n_memories++] = w->memory;
+        memset(&w->memory, 0, sizeof(w->memory));
+        break;
+    case JOURNAL_DECIDE:
+        e = entry_make(m->store, w->key);
+        mem_free(e->decision);
+        e->decision = w->memory.bytes;
+        e->decision_len = w->memory.len;
+        w->memory.bytes = NULL;
+        break;
+    case JOURNAL_FORGET:
+        if (e != NULL)
+            entry_free(m->store, e);
+        break;
+    case JOURNAL_RELEASE:
+        if (e != NULL && strcmp(e->owner, m->incarnation) == 0) {
+            e->owner[0] = '\0';
+            e->deliveries -= e->deliveries > 0; /* given back in peace: not a crash */
+        }
+        break;
+    case JOURNAL_WRITE_MAX:
+        break;
+    }
+}
+
+static void arrive(struct mem *m, struct pending *w)
+{
+    list_del(&w->link);
+    apply(m, w);
+    memory_done(&w->memory);
+    mem_free(w);
+}
+
+/* The writes up to this one reach the store. */
+static void arrive_until(struct mem *m, int number)
+{
+    LIST_EACH_SAFE (it, &m->pending) {
+        struct pending *w = LIST_ENTRY(it, struct pending, link);
+
+        if (w->number > number)
+            return;
+        arrive(m, w);
+    }
+}
+
+static void start_write_timer(struct mem *m)
+{
+    if (!list_is_empty(&m->pending) && !m->base.is_down)
+        timer_start(m->loop, &m->write_timer, LIST_ENTRY(m->pending.next, struct pending, link)->due_us);
+}
+
+static void on_write(void *arg)
+{
+    struct mem *m = arg;
+
+    LIST_EACH_SAFE (it, &m->pending) {
+        struct pending *w = LIST_ENTRY(it, struct pending, link);
+
+        if (w->due_us > loop_now_us(m->loop))
+            break;
+        arrive(m, w);
+    }
+    start_write_timer(m);
+}
+
 static void answer_claim(struct mem *m, struct claim *c)
 {
     char key[160];
     struct entry *e;
     struct alive *owner = NULL;
 
+    arrive_until(m, c->state);
     key_of(&c->pos, key);
     e = entry_make(m->store, key);
     if (e->has_digest && memcmp(e->digest, c->digest, sizeof(e->digest)) != 0)
@@ -207,6 +308,7 @@ static void journal_claim(struct journal *j, struct claim *c)
     struct mem *m = mem_of(j);
 
     list_init(&c->link);
+    c->state = m->n_written;
     list_add_tail(&m->claims, &c->link);
     if (!timer_is_running(&m->timer))
         timer_start(m->loop, &m->timer, loop_now_us(m->loop) + m->took_us);
@@ -218,66 +320,20 @@ static void journal_cancel(struct journal *j, struct claim *c)
     list_del(&c->link);
 }
 
-static bool is_known(const struct entry *e, const struct memory *new)
-{
-    for (int i = 0; i < e->n_memories; i++) {
-        const struct memory *old = &e->memories[i];
-
-        if (strcmp(old->call_key, new->call_key) == 0 && old->is_done == new->is_done &&
-            (new->is_done || old->attempt == new->attempt))
-            return true;
-    }
-    return false;
-}
-
-/* Takes the write's memory. */
-static void apply(struct mem *m, struct pending *w)
-{
-    struct entry *e = entry_get(m->store, w->key);
-
-    switch (w->what) {
-    case WRITE_RECORD:
-        e = entry_make(m->store, w->key);
-        e->deliveries = 0;
-        if (is_known(e, &w->memory))
-            break;
-        e->memories = mem_resize(e->memories, sizeof(*e->memories) * (size_t)(e->n_memories + 1));
-        e->memories[e->n_memories++] = w->memory;
-        memset(&w->memory, 0, sizeof(w->memory));
-        break;
-    case WRITE_DECIDE:
-        e = entry_make(m->store, w->key);
-        mem_free(e->decision);
-        e->decision = w->memory.bytes;
-        e->decision_len = w->memory.len;
-        w->memory.bytes = NULL;
-        break;
-    case WRITE_FORGET:
-        if (e != NULL)
-            entry_free(m->store, e);
-        break;
-    case WRITE_RELEASE:
-        if (e != NULL && strcmp(e->owner, m->incarnation) == 0) {
-            e->owner[0] = '\0';
-            e->deliveries -= e->deliveries > 0; /* given back in peace: not a crash */
-        }
-        break;
-    }
-}
-
 static void write_now_or_later(struct mem *m, struct pending *w)
 {
-    if (m->base.is_down) {
+    w->number = ++m->n_written;
+    w->due_us = loop_now_us(m->loop) + m->write_us;
+    list_add_tail(&m->pending, &w->link);
+    if (m->base.is_down)
         metric_add(METRIC_JOURNAL_SPOOLED, 1);
-        list_add_tail(&m->pending, &w->link);
-        return;
-    }
-    apply(m, w);
-    memory_done(&w->memory);
-    mem_free(w);
+    else if (m->write_us == 0)
+        arrive(m, w);
+    else
+        start_write_timer(m);
 }
 
-static struct pending *pending_new(const struct position *pos, int what)
+static struct pending *pending_new(const struct position *pos, enum journal_write what)
 {
     struct pending *w = mem_zero(sizeof(*w));
 
@@ -289,7 +345,7 @@ static struct pending *pending_new(const struct position *pos, int what)
 
 static void journal_record(struct journal *j, const struct position *pos, const struct recall *what)
 {
-    struct pending *w = pending_new(pos, WRITE_RECORD);
+    struct pending *w = pending_new(pos, JOURNAL_RECORD);
 
     w->memory = (struct memory){.call_key = mem_strdup(what->call_key),
                                 .attempt = what->attempt,
@@ -301,7 +357,7 @@ static void journal_record(struct journal *j, const struct position *pos, const 
 
 static void journal_decide(struct journal *j, const struct position *pos, struct text bytes)
 {
-    struct pending *w = pending_new(pos, WRITE_DECIDE);
+    struct pending *w = pending_new(pos, JOURNAL_DECIDE);
 
     w->memory.bytes = mem_strndup(bytes.p, bytes.len);
     w->memory.len = bytes.len;
@@ -310,12 +366,12 @@ static void journal_decide(struct journal *j, const struct position *pos, struct
 
 static void journal_forget(struct journal *j, const struct position *pos)
 {
-    write_now_or_later(mem_of(j), pending_new(pos, WRITE_FORGET));
+    write_now_or_later(mem_of(j), pending_new(pos, JOURNAL_FORGET));
 }
 
 static void journal_release(struct journal *j, const struct position *pos)
 {
-    write_now_or_later(mem_of(j), pending_new(pos, WRITE_RELEASE));
+    write_now_or_later(mem_of(j), pending_new(pos, JOURNAL_RELEASE));
 }
 
 static void journal_announce(struct journal *j, const char *slot)
@@ -336,6 +392,8 @@ static void journal_stop(struct journal *j, bool is_leaving, void (*done)(void *
 {
     struct mem *m = mem_of(j);
 
+    if (!m->base.is_down)
+        arrive_until(m, m->n_written);
     if (is_leaving)
         journal_store_kill(m->store, m->incarnation);
     loop_post(m->loop, done, arg);
@@ -346,6 +404,7 @@ static void drop_pending(struct mem *m)
     for (struct list *it = list_take_first(&m->pending); it != NULL; it = list_take_first(&m->pending)) {
         struct pending *w = LIST_ENTRY(it, struct pending, link);
 
+        m->store->lost[w->what]++;
         memory_done(&w->memory);
         mem_free(w);
     }
@@ -356,6 +415,7 @@ static void journal_free(struct journal *j)
     struct mem *m = mem_of(j);
 
     timer_stop(m->loop, &m->timer);
+    timer_stop(m->loop, &m->write_timer);
     drop_pending(m);
     if (m->owns_store)
         journal_store_free(m->store);
@@ -386,6 +446,7 @@ struct journal *journal_mem_new(struct loop *l, struct journal_store *store, con
     list_init(&m->claims);
     list_init(&m->pending);
     timer_init(&m->timer, on_claims, m);
+    timer_init(&m->write_timer, on_write, m);
     return &m->base;
 }
 
@@ -395,14 +456,15 @@ void journal_mem_set_down(struct journal *j, bool is_down)
 
     m->base.is_down = is_down;
     metric_set(METRIC_JOURNAL_DOWN, is_down);
-    if (is_down)
+    if (is_down) {
+        timer_stop(m->loop, &m->write_timer);
         return;
-    for (struct list *it = list_take_first(&m->pending); it != NULL; it = list_take_first(&m->pending)) {
-        struct pending *w = LIST_ENTRY(it, struct pending, link);
-
-        apply(m, w);
-        memory_done(&w->memory);
-        mem_free(w);
     }
+    arrive_until(m, m->n_written);
     on_claims(m);
+}
+
+void journal_mem_set_write_us(struct journal *j, int64_t write_us)
+{
+    mem_of(j)->write_us = write_us;
 }

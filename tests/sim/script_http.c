@@ -4,11 +4,19 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <uthash.h>
 
 #include "base/check.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "loop.h"
+
+struct asked {
+    char key[40];
+    int n;
+    int n_paid;
+    UT_hash_handle hh;
+};
 
 struct script {
     struct http base;
@@ -23,6 +31,7 @@ struct flight {
     struct transfer *t;
     struct timer timer;
     int entry;
+    struct asked *asked;
     struct play play;
     enum transfer_end end;
 };
@@ -60,13 +69,17 @@ static int note(struct script *s, const struct transfer *t)
     return g->n++;
 }
 
-static int nth_of(const struct ledger *g, int entry)
+static struct asked *asked_of(struct ledger *g, const char *key)
 {
-    int n = 0;
+    struct asked *a;
 
-    for (int i = entry - 1; i >= 0; i--)
-        n += strcmp(g->entries[i].key, g->entries[entry].key) == 0;
-    return n;
+    HASH_FIND_STR(g->asked, key, a);
+    if (a != NULL)
+        return a;
+    a = mem_zero(sizeof(*a));
+    snprintf(a->key, sizeof(a->key), "%s", key);
+    HASH_ADD_STR(g->asked, key, a);
+    return a;
 }
 
 static void reply(struct flight *f, int status, const char *head, const char *body)
@@ -95,6 +108,16 @@ static void reply_ok(struct flight *f, const char *content)
     reply(f, 200, "", body);
 }
 
+/* With the hint, when the play has one. */
+static void reply_wait(struct flight *f, int status, const char *body)
+{
+    char head[60] = "";
+
+    if (f->play.retry_after_s > 0)
+        snprintf(head, sizeof(head), "Retry-After: %lld\r\n", (long long)f->play.retry_after_s);
+    reply(f, status, head, body);
+}
+
 static void play_act(struct flight *f)
 {
     struct entry *e = &f->script->ledger->entries[f->entry];
@@ -104,16 +127,19 @@ static void play_act(struct flight *f)
     case ACT_OK:
         snprintf(text, sizeof(text), "ANSWER %s %s", e->model, e->tag);
         e->is_paid = true;
+        f->asked->n_paid++;
         reply_ok(f, f->play.answer != NULL ? f->play.answer : text);
         break;
     case ACT_EMPTY:
         reply_ok(f, "");
         break;
     case ACT_429:
-        snprintf(text, sizeof(text), "Retry-After: %lld\r\n", (long long)f->play.retry_after_s);
-        reply(
-            f, 429, f->play.retry_after_s > 0 ? text : "",
+        reply_wait(
+            f, 429,
             "{\"error\":{\"message\":\"Rate limit reached\",\"type\":\"requests\",\"code\":\"rate_limit_exceeded\"}}");
+        break;
+    case ACT_529:
+        reply_wait(f, 529, "{\"error\":{\"message\":\"Overloaded\",\"type\":\"overloaded_error\",\"code\":null}}");
         break;
     case ACT_500:
         reply(f, 500, "", "{\"error\":{\"message\":\"SECRET-ERROR-TEXT\",\"type\":\"server_error\",\"code\":null}}");
@@ -181,12 +207,11 @@ static void arrive(struct flight *f)
     t->was_sent = true;
     t->sent_us = now;
     f->entry = note(f->script, t);
-    for (int i = 0; i < f->entry; i++)
-        if (g->entries[i].is_paid && strcmp(g->entries[i].key, g->entries[f->entry].key) == 0)
-            g->paid_twice++;
+    f->asked = asked_of(g, g->entries[f->entry].key);
+    g->paid_twice += f->asked->n_paid;
     if (++g->in_flight > g->in_flight_max)
         g->in_flight_max = g->in_flight;
-    f->play = g->decide(&g->entries[f->entry], nth_of(g, f->entry), g->arg);
+    f->play = g->decide(&g->entries[f->entry], f->asked->n++, g->arg);
     g->entries[f->entry].act = f->play.act;
     limit = limit_of(t, now, &f->end);
     if (f->play.act == ACT_RESET)
@@ -259,8 +284,24 @@ int ledger_count(const struct ledger *g, const char *model, const char *tag)
     return n;
 }
 
+int ledger_paid_again(const struct ledger *g)
+{
+    int n = 0;
+
+    for (const struct asked *a = g->asked; a != NULL; a = a->hh.next)
+        n += a->n_paid > 1 ? a->n_paid - 1 : 0;
+    return n;
+}
+
 void ledger_done(struct ledger *g)
 {
+    struct asked *a, *next;
+
+    HASH_ITER(hh, g->asked, a, next)
+    {
+        HASH_DEL(g->asked, a);
+        mem_free(a);
+    }
     mem_free(g->entries);
     g->entries = NULL;
     g->n = g->cap = 0;

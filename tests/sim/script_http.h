@@ -21,13 +21,14 @@ enum act {
     ACT_BAD_JSON,
     ACT_401,
     ACT_REFUSE,
+    ACT_529,
     ACT_MAX
 };
 
 struct play {
     enum act act;
     int64_t latency_us;
-    int64_t retry_after_s; /* of a 429; 0: no header */
+    int64_t retry_after_s; /* of a 429 or 529; 0: no header */
     const char *answer;    /* of ACT_OK; NULL: made from the model */
 };
 
@@ -43,12 +44,16 @@ struct entry {
     bool is_cancelled;
 };
 
+/* What was asked under one Idempotency-Key. */
+struct asked;
+
 /* Shared by all clients of a world. */
 struct ledger {
     struct entry *entries;
     int n, cap;
     int in_flight, in_flight_max;
-    int paid_twice; /* requests for a call whose answer had been handed over before: must stay 0 */
+    struct asked *asked; /* hash by key */
+    int paid_twice;      /* requests for a call whose answer had been handed over before: must stay 0 */
     /* Decides; `nth` counts the requests of this key so far, from 0. */
     struct play (*decide)(const struct entry *e, int nth, void *arg);
     void *arg;
@@ -57,6 +62,8 @@ struct ledger {
 struct http *script_http_new(struct loop *l, struct ledger *ledger);
 /* Requests of a model (NULL: all) and tag (NULL: all). */
 int ledger_count(const struct ledger *g, const char *model, const char *tag);
+/* Answers handed over beyond the first of a call. */
+int ledger_paid_again(const struct ledger *g);
 void ledger_done(struct ledger *g);
 
 #endif

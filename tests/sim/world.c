@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -26,6 +27,7 @@ void world_init(struct world *w, uint64_t seed, int n_partitions)
     w->store = journal_store_new();
     w->limits = limiter_store_new();
     w->n_partitions = n_partitions;
+    w->gap = -1;
     w->retry = (struct retry_conf){.attempts = 4, .base_us = 500000, .cap_us = 20000000};
     w->deadline_us = 300000000;
     w->worker = (struct worker_conf){.max_in_flight = 2000, .grace_us = 25000000};
@@ -82,6 +84,7 @@ struct crew *world_add_worker(struct world *w, int first, int n)
     c->http = script_http_new(w->loop, &w->ledger);
     c->limiter = limiter_mem_new(w->loop, &c->rng, w->pools, w->n_pools, 0, w->limits);
     c->journal = journal_mem_new(w->loop, w->store, c->incarnation, 500);
+    journal_mem_set_write_us(c->journal, w->journal_write_us);
     c->broker = broker_mem_new(w->loop, &conf);
     memset(&env, 0, sizeof(env));
     env = (struct env){.loop = w->loop,
@@ -125,7 +128,22 @@ void world_done(struct world *w)
     journal_store_free(w->store);
     mem_topics_free(w->topics);
     ledger_done(&w->ledger);
+    mem_free(w->appended);
     loop_free(w->loop);
+}
+
+static int64_t append(struct world *w, int partition, const struct message *m)
+{
+    int gap = w->gap >= 0 ? w->gap : (int)rng_below(&w->rng, 3) == 0 ? 2 : 0;
+    struct appended *a;
+
+    if (w->n_appended == w->cap_appended) {
+        w->cap_appended = w->cap_appended == 0 ? 256 : w->cap_appended * 2;
+        w->appended = mem_resize(w->appended, sizeof(*w->appended) * (size_t)w->cap_appended);
+    }
+    a = &w->appended[w->n_appended++];
+    *a = (struct appended){.partition = partition, .offset = mem_topics_append(w->topics, partition, m, gap)};
+    return a->offset;
 }
 
 int64_t world_job(struct world *w, int partition, const char *fmt, ...)
@@ -139,7 +157,7 @@ int64_t world_job(struct world *w, int partition, const char *fmt, ...)
     va_end(ap);
     m = (struct message){
         .ts_ms = loop_wall_ms(w->loop), .key = "k", .key_len = 1, .value = value, .value_len = strlen(value)};
-    return mem_topics_append(w->topics, partition, &m, (int)rng_below(&w->rng, 3) == 0 ? 2 : 0);
+    return append(w, partition, &m);
 }
 
 static void on_limit(void *arg)
@@ -174,6 +192,25 @@ bool world_run_until_done(struct world *w, int64_t us)
     while (!is_done(w) && loop_now_us(w->loop) < end)
         world_run(w, 100000);
     return is_done(w);
+}
+
+bool world_leave(struct crew *c)
+{
+    worker_drain(c->worker);
+    for (int i = 0; i < 600 && !c->is_stopped; i++)
+        world_run(c->world, 100000);
+    if (!c->is_stopped)
+        return false;
+    world_crash(c); /* nothing but its memory is left */
+    return true;
+}
+
+bool world_take_away(struct crew *c, int partition, bool is_lost)
+{
+    broker_mem_revoke(c->broker, partition, is_lost);
+    for (int i = 0; i < 600 && broker_mem_owns(c->broker, partition); i++)
+        world_run(c->world, 100000);
+    return !broker_mem_owns(c->broker, partition);
 }
 
 static bool is_source(const json_t *r, int partition, int64_t offset)
@@ -241,6 +278,85 @@ int world_count(const struct world *w, enum output o, int partition, int64_t off
         json_decref(r);
     }
     return count;
+}
+
+/* An appended record with what was found for it. */
+struct ending {
+    struct appended source;
+    int n;
+};
+
+static int by_source(const void *a, const void *b)
+{
+    const struct appended *x = a, *y = b;
+
+    if (x->partition != y->partition)
+        return x->partition < y->partition ? -1 : 1;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+static struct appended read_result(const struct mem_record *r, struct tally *t)
+{
+    json_t *root = json_loadb(r->value, r->value_len, JSON_REJECT_DUPLICATES, NULL);
+    const char *status = json_string_value(json_object_get(root, "status"));
+    struct appended source = {.partition = (int)json_integer_value(json_object_get(root, "source_partition")),
+                              .offset = json_integer_value(json_object_get(root, "source_offset"))};
+
+    CHECK(status != NULL);
+    t->ok += strcmp(status, "ok") == 0;
+    t->partial += strcmp(status, "partial") == 0;
+    t->failed += strcmp(status, "failed") == 0;
+    json_decref(root);
+    return source;
+}
+
+static struct appended read_dead_letter(const struct mem_record *r, struct tally *t)
+{
+    struct appended source = {.partition = -1};
+
+    t->dead++;
+    for (int i = 0; i < r->n_headers; i++) {
+        const struct message_header *h = &r->headers[i];
+
+        if (strcmp(h->name, "__dlq.errors.partition") == 0)
+            source.partition = (int)strtol(h->value, NULL, 10);
+        else if (strcmp(h->name, "__dlq.errors.offset") == 0)
+            source.offset = strtoll(h->value, NULL, 10);
+        else if (strcmp(h->name, "dlq.error.code") == 0)
+            t->crash_loops += strcmp(h->value, "crash_loop") == 0;
+    }
+    return source;
+}
+
+struct tally world_tally(const struct world *w)
+{
+    struct ending *endings = mem_zero(sizeof(*endings) * (size_t)(w->n_appended + 1));
+    struct tally t = {.ok = 0};
+    int n;
+    const struct mem_record *records = mem_topics_records(w->topics, &n);
+
+    for (int i = 0; i < w->n_appended; i++)
+        endings[i].source = w->appended[i];
+    qsort(endings, (size_t)w->n_appended, sizeof(*endings), by_source);
+    for (int i = 0; i < n; i++) {
+        struct appended source;
+        struct ending *e;
+
+        if (records[i].output == OUT_CALLS)
+            continue;
+        source = records[i].output == OUT_RESULTS ? read_result(&records[i], &t) : read_dead_letter(&records[i], &t);
+        e = bsearch(&source, endings, (size_t)w->n_appended, sizeof(*endings), by_source);
+        if (e != NULL)
+            e->n++;
+        else
+            t.strays++;
+    }
+    for (int i = 0; i < w->n_appended; i++) {
+        t.missing += endings[i].n == 0;
+        t.doubled += endings[i].n > 1;
+    }
+    mem_free(endings);
+    return t;
 }
 
 static bool is_of_pool(const struct world *w, const struct entry *e, int pool)

@@ -32,6 +32,22 @@ struct crew {
     int exit_code;
 };
 
+/* What became of the jobs. Right is: each record appended has exactly one terminal record. */
+struct tally {
+    int ok, partial, failed; /* results, by status */
+    int dead;                /* dead letters */
+    int crash_loops;         /* those of them that say crash_loop */
+    int missing;             /* jobs without a terminal record */
+    int doubled;             /* jobs with more than one */
+    int strays;              /* terminal records of no job */
+};
+
+/* A record that was appended. */
+struct appended {
+    int partition;
+    int64_t offset;
+};
+
 struct world {
     uint64_t seed;
     struct rng rng;
@@ -41,8 +57,11 @@ struct world {
     struct limiter_store *limits;
     struct ledger ledger;
     struct crew crews[WORLD_WORKERS_MAX];
+    struct appended *appended; /* appended[n_appended] */
+    int n_appended, cap_appended;
     int n_partitions;
     int n_incarnations;
+    int gap; /* before the next job's offset; -1, the default: by dice */
     /* settings, before world_add_worker() */
     struct pool_conf pools[2];
     int n_pools;
@@ -51,6 +70,7 @@ struct world {
     struct worker_conf worker;
     int abort_per_mille;
     size_t limit;
+    int64_t journal_write_us; /* see journal_mem_set_write_us() */
     struct provider provider;
     struct model models[WORLD_MODELS]; /* "a", "b", "c" and "d"; vendor names "m-a"... pools -1 until set */
     struct registry registry;
@@ -62,6 +82,10 @@ void world_done(struct world *w);
 struct crew *world_add_worker(struct world *w, int first, int n);
 /* kill -9: everything of the process is gone at once; its liveness in the journal ends too. */
 void world_crash(struct crew *c);
+/* Drains a process, waits for its end and frees it; false when it did not end in a minute. */
+bool world_leave(struct crew *c);
+/* Takes a partition from a process and waits until it is gone; false when it was not in a minute. */
+bool world_take_away(struct crew *c, int partition, bool is_lost);
 /* Appends a job; fmt is its JSON. Returns the offset. */
 int64_t world_job(struct world *w, int partition, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Runs for this long, virtual time. */
@@ -72,6 +96,8 @@ bool world_run_until_done(struct world *w, int64_t us);
 json_t *world_result(const struct world *w, int partition, int64_t offset);
 /* Number of committed records of this output for the position (-1, -1: all). */
 int world_count(const struct world *w, enum output o, int partition, int64_t offset);
+/* Counts the terminal records of all jobs, in one pass. */
+struct tally world_tally(const struct world *w);
 /* Most requests any window of `us` saw for models of a pool (by vendor name's model pool). */
 int world_max_in_window(const struct world *w, int pool, int64_t us);
 
