@@ -175,13 +175,16 @@ static bool set_url(const struct value *v, const char **out)
     const struct config_hooks *hooks = v->l->in->hooks;
     const char *why = NULL;
     const char *rest = strstr(v->text, "://");
+    bool is_http = strncmp(v->opt->words, "http", 4) == 0;
     size_t len = strlen(v->text);
     bool is_known = false;
     char word[32];
 
     for (size_t i = 0; rest != NULL && option_word(v->opt->words, i, word, sizeof(word)); i++)
         is_known |= strlen(word) == (size_t)(rest - v->text) && strncmp(word, v->text, strlen(word)) == 0;
-    if (!is_known || rest[3] == '\0' || strchr("/:?#", rest[3]) != NULL || strpbrk(v->text, " \t") != NULL) {
+    /* redis://:password@host is the usual form of a password without a user */
+    if (!is_known || rest[3] == '\0' || strchr("/?#", rest[3]) != NULL || strpbrk(v->text, " \t") != NULL ||
+        (rest[3] == ':' && (is_http || strchr(rest, '@') == NULL))) {
         bool has_two = option_word(v->opt->words, 1, word, sizeof(word));
 
         CHECK(has_two);
@@ -189,7 +192,7 @@ static bool set_url(const struct value *v, const char **out)
                            (int)strcspn(v->opt->words, " "), v->opt->words, word);
         return refuse_url(v, why);
     }
-    if (strncmp(v->opt->words, "http", 4) == 0) {
+    if (is_http) {
         if (!check_http_url(v, rest + 3))
             return false;
     } else if (hooks != NULL && hooks->check_redis_url != NULL && hooks->check_redis_url(v->text, &why) < 0) {

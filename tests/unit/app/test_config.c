@@ -259,6 +259,18 @@ static void test_flag_beats_environment_beats_file(void **state)
     config_reading_done(&r);
 }
 
+static void test_a_redis_password_needs_no_user(void **state)
+{
+    static const char *const env[] = {"TUTTI_REDIS__URL=rediss://:secret@h:1/0", NULL};
+    struct config_input in = {.env = env};
+    struct config_reading r = config_read(CONFIG_BASE, &in);
+
+    (void)state;
+    assert_string_equal(r.report, "");
+    assert_string_equal(r.config->redis.url, "rediss://:secret@h:1/0");
+    config_reading_done(&r);
+}
+
 static void test_references(void **state)
 {
     static const struct {
@@ -388,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_a_short_deadline_lowers_the_default_total),
         cmocka_unit_test(test_null_and_nothing_mean_the_default),
         cmocka_unit_test(test_flag_beats_environment_beats_file),
+        cmocka_unit_test(test_a_redis_password_needs_no_user),
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_a_reference_gives_text_only),
         cmocka_unit_test(test_files_count_from_the_configuration),
