@@ -132,7 +132,7 @@ void world_done(struct world *w)
     loop_free(w->loop);
 }
 
-static int64_t append(struct world *w, int partition, const struct message *m)
+int64_t world_append(struct world *w, int partition, const struct message *m)
 {
     int gap = w->gap >= 0 ? w->gap : (int)rng_below(&w->rng, 3) == 0 ? 2 : 0;
     struct appended *a;
@@ -157,7 +157,7 @@ int64_t world_job(struct world *w, int partition, const char *fmt, ...)
     va_end(ap);
     m = (struct message){
         .ts_ms = loop_wall_ms(w->loop), .key = "k", .key_len = 1, .value = value, .value_len = strlen(value)};
-    return append(w, partition, &m);
+    return world_append(w, partition, &m);
 }
 
 static void on_limit(void *arg)

@@ -88,6 +88,8 @@ bool world_leave(struct crew *c);
 bool world_take_away(struct crew *c, int partition, bool is_lost);
 /* Appends a job; fmt is its JSON. Returns the offset. */
 int64_t world_job(struct world *w, int partition, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* The same for a whole record. */
+int64_t world_append(struct world *w, int partition, const struct message *m);
 /* Runs for this long, virtual time. */
 void world_run(struct world *w, int64_t us);
 /* Runs until every record of every partition is finished and committed; false after `us`. */
