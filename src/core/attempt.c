@@ -160,10 +160,32 @@ static bool is_of_call(const struct call *c, const char *key, struct text asked)
     return true;
 }
 
+static bool is_taken(const struct call *c, const struct recall *recalls, int n)
+{
+    struct outcome o;
+
+    for (int i = 0; i < n; i++)
+        if (text_is(text_of(recalls[i].call_key), c->key) &&
+            outcome_decode(&o, c->job->arena, recalls[i].bytes.p, recalls[i].bytes.len) == 0 &&
+            o.request_model.p != NULL && !text_is(o.request_model, c->model->id))
+            return true;
+    return false;
+}
+
+/* The configuration changed and another model was asked under this call's key: what is asked now is another call. Under
+ * the old key its answer would not be the first one, so the journal would not keep it, and a provider that knows
+ * idempotency keys would serve the other model's. */
+static void choose_key(struct call *c, const struct recall *recalls, int n)
+{
+    for (int ordinal = 1; c->model != NULL && is_taken(c, recalls, n); ordinal++)
+        c->key = arena_printf(c->job->arena, "answer:%d:0:0:%d", c->member, ordinal);
+}
+
 int attempt_recall(struct call *c, const struct recall *recalls, int n)
 {
     int found = 0;
 
+    choose_key(c, recalls, n);
     for (int i = 0; i < n; i++) {
         struct attempt *a = attempt_new(c);
 

@@ -13,7 +13,8 @@ struct attempt *attempt_of_end(struct call *c, struct transfer *t, enum fault fa
 void attempt_journal(struct call *c, struct attempt *a);
 /* Counts it in the metrics. */
 void attempt_count(const struct outcome *o);
-/* Appends what the journal remembers of this call, oldest first; an answer ends the list. Returns how many. */
+/* Appends what the journal remembers of this call, oldest first; an answer ends the list. Returns how many. Gives the
+ * call another key when another model was asked under its own. */
 int attempt_recall(struct call *c, const struct recall *recalls, int n);
 
 #endif
