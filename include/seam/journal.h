@@ -29,8 +29,8 @@ struct recall {
 };
 
 enum claim_result {
-    CLAIM_OURS,           /* go on; recalls[] may hold answers */
-    CLAIM_OWNER_ALIVE,    /* another live worker has it: ask again later */
+    CLAIM_OURS,        /* go on; recalls[] may hold answers */
+    CLAIM_OWNER_ALIVE, /* another live worker has it: ask again later */
 };
 
 typedef void (*claim_done)(struct claim *c, void *arg);
@@ -38,16 +38,16 @@ typedef void (*claim_done)(struct claim *c, void *arg);
 struct claim {
     /* asked */
     struct position pos;
-    uint8_t digest[16];          /* guards against a recreated topic: another digest at this position starts anew */
-    struct arena *arena;         /* recalls are copied here */
+    uint8_t digest[16];  /* guards against a recreated topic: another digest at this position starts anew */
+    struct arena *arena; /* recalls are copied here */
     claim_done done;
     void *arg;
     /* answered */
     enum claim_result result;
-    int deliveries;              /* times this record was claimed since it last made progress (DONE or FAILED), this one included */
-    struct recall *recalls;      /* recalls[n_recalls] */
+    int deliveries; /* times this record was claimed since it last made progress (DONE or FAILED), this one included */
+    struct recall *recalls; /* recalls[n_recalls] */
     int n_recalls;
-    struct text decision;        /* decide()'s bytes of the last stage left; TEXT_NONE: none */
+    struct text decision; /* decide()'s bytes of the last stage left; TEXT_NONE: none */
     /* the implementation's */
     struct list link;
     int state;
@@ -55,23 +55,23 @@ struct claim {
 
 struct journal_ops {
     const char *name;
-    /* Claims the record at intake; done() comes exactly once, never from inside, and only after the store acknowledged it:
-     * while the store is away it waits. */
+    /* Claims the record at intake; done() comes exactly once, never from inside, and only after the store acknowledged
+     * it: while the store is away it waits. */
     void (*claim)(struct journal *j, struct claim *c);
     /* Takes back a claim() before its done(). */
     void (*cancel)(struct journal *j, struct claim *c);
-    /* Notes a paid answer / a failed attempt. Pipelined, not awaited; kept (memory and, with a strict journal, a synced local
-     * spool) while the store is away. First writer of a call key's DONE wins. bytes are copied. */
+    /* Notes a paid answer / a failed attempt. Pipelined, not awaited; kept (memory and, with a strict journal, a synced
+     * local spool) while the store is away. First writer of a call key's DONE wins. bytes are copied. */
     void (*record)(struct journal *j, const struct position *pos, const struct recall *what);
     /* Notes that a stage was left with this decision. Pipelined behind the records it rests on. */
     void (*decide)(struct journal *j, const struct position *pos, struct text bytes);
     /* Forgets a job whose offset is covered by a commit. Pipelined. */
     void (*forget)(struct journal *j, const struct position *pos);
-    /* Gives up a claim without forgetting anything: the next owner need not wait, and this delivery does not count as a crash.
-     * Pipelined. */
+    /* Gives up a claim without forgetting anything: the next owner need not wait, and this delivery does not count as a
+     * crash. Pipelined. */
     void (*release)(struct journal *j, const struct position *pos);
-    /* Announces this process incarnation as alive in its slot (from now renewed); earlier incarnations of the slot are dead.
-     * Called once the broker has fenced them. */
+    /* Announces this process incarnation as alive in its slot (from now renewed); earlier incarnations of the slot are
+     * dead. Called once the broker has fenced them. */
     void (*announce)(struct journal *j, const char *slot);
     /* Flushes what is pending (bounded: 2 s), then calls done. With `is_leaving` the incarnation is withdrawn, so that
      * successors need not wait for it. */
