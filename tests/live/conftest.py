@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import pathlib
 import sys
 
@@ -20,3 +21,10 @@ def bed(stack, tmp_path):
     b = Bed(stack, tmp_path)
     yield b
     b.close()
+
+
+@pytest.fixture
+def release():
+    """The program without sanitizers, for what they distort; None: not built."""
+    path = os.environ.get("TUTTI_RELEASE_BIN", str(pathlib.Path(__file__).resolve().parents[2] / "build/release/tutti"))
+    return path if os.path.exists(path) else None

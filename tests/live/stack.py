@@ -226,8 +226,6 @@ class Bed:
 
     def start(self, name="tutti0", program=None, env=None, **kafka):
         """As tutti(), with the provider's key that no record and no log may show."""
-        if os.environ.get("TUTTI_TEST_SLOT"):
-            kafka.setdefault("slot", name)
         return self.tutti(name, {"SIM_KEY": SECRET, **(env or {})}, program, **kafka)
 
     # --- jobs in
@@ -272,6 +270,18 @@ class Bed:
         if extra:
             out = self.read("results", extra + 1.0, lambda r: False)
         return [r["value"] for r in out]
+
+    @staticmethod
+    def established(process, sim):
+        """Connections of the process to the simulated providers."""
+        port = int(sim.url.split(":")[2].split("/")[0])
+        lines = pathlib.Path(f"/proc/{process.pid}/net/tcp").read_text().splitlines()[1:]
+        return sum(x.split()[2] == f"0100007F:{port:04X}" and x.split()[3] == "01" for x in lines)
+
+    def members(self):
+        """Partitions of each member of the group: {member id: n}."""
+        d = self.admin.describe_consumer_groups([self.group])[self.group].result(10)
+        return {m.member_id: len(m.assignment.topic_partitions) for m in d.members}
 
     def committed_everything(self, partitions=4, seconds=60):
         """Waits until the group's commits have reached the end of the jobs topic."""
