@@ -86,8 +86,8 @@ struct outcome {
     struct text answer; /* TEXT_NONE when there is none */
     struct text refusal;
     struct text reasoning;
-    struct text tool_calls; /* a raw JSON array, not a string */
-    struct text request_model;   /* registry id that was asked: recalls are matched by it; TEXT_NONE in old entries */
+    struct text tool_calls;    /* a raw JSON array, not a string */
+    struct text request_model; /* registry id that was asked: recalls are matched by it; TEXT_NONE in old entries */
     struct text response_model;
     struct text request_id; /* plain */
     struct text raw_finish;

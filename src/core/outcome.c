@@ -120,7 +120,7 @@ bool outcome_is_ok(const struct outcome *o)
 
 void outcome_keep(struct outcome *o, struct arena *a)
 {
-    struct text *texts[] = {&o->answer,         &o->refusal,    &o->reasoning, &o->tool_calls,
+    struct text *texts[] = {&o->answer,         &o->refusal,    &o->reasoning,  &o->tool_calls,
                             &o->response_model, &o->request_id, &o->raw_finish, &o->request_model};
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
