@@ -58,8 +58,7 @@ struct process {
     int exit_code;
 };
 
-/* --- a worker's thread
- * ---------------------------------------------------------------------------------------------------- */
+/* --- a worker's thread --- */
 
 static void on_member_over(void *arg);
 
@@ -99,8 +98,7 @@ static void drain_member(void *arg)
         worker_drain(m->crew.worker);
 }
 
-/* --- the main thread
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the main thread --- */
 
 static void on_released(void *arg)
 {

@@ -21,8 +21,7 @@ enum {
     SUSPECT_AFTER = 3,        /* claims without progress after which a decoded job is noted as harmless */
 };
 
-/* --- the clock
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the clock --- */
 
 int64_t job_time_left_us(struct job *j)
 {
@@ -71,8 +70,7 @@ void job_clock_go(struct job *j)
     start_deadline(j);
 }
 
-/* --- the steps
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the steps --- */
 
 static void on_claim(struct claim *c, void *arg)
 {

@@ -9,8 +9,7 @@
 #include "base/metrics.h"
 #include "engine/worker_internal.h"
 
-/* --- the end of jobs
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the end of jobs --- */
 
 static void stop_now(struct worker *w);
 
@@ -96,8 +95,7 @@ static void on_dropped(void *arg, struct publication *pub)
     bury(w, j);
 }
 
-/* --- partitions
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- partitions --- */
 
 static void on_assigned(void *arg, struct broker_part *bp, const char *metadata)
 {
@@ -203,8 +201,7 @@ static void on_ready(void *arg)
         w->env.journal->ops->announce(w->env.journal, w->env.worker_id);
 }
 
-/* --- the end of the worker
- * ------------------------------------------------------------------------------------------------ */
+/* --- the end of the worker --- */
 
 static void on_limiter_stopped(void *arg)
 {
