@@ -61,6 +61,17 @@ static inline void config_reading_done(struct config_reading *r)
     mem_free(r->report);
 }
 
+/* The report without its last line. */
+static inline void cut_summary(char *report)
+{
+    size_t len = strlen(report);
+
+    while (len > 1 && report[len - 2] != '\n')
+        len--;
+    if (len > 0)
+        report[len - 1] = '\0';
+}
+
 /* Path of a file of the repository: this header is tests/unit/app/config_testing.h. */
 static inline const char *repository_file(const char *path)
 {
