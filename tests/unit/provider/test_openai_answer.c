@@ -18,97 +18,97 @@
     "{\"id\":\"c1\",\"model\":\"m-1\",\"choices\":[{\"index\":0,\"message\":{" m "},\"finish_reason\":\"stop\"}]}"
 #define MSG_END(m, f) "{\"choices\":[{\"message\":{" m "},\"finish_reason\":" f "}]}"
 
+static const struct content_row {
+    const char *body;
+    const char *answer; /* decoded; NULL: none */
+    enum fault fault;
+    enum finish finish;
+    const char *detail;
+} content_rows[] = {
+    {MSG("\"role\":\"assistant\",\"content\":\"a\\n\\u00e9\\\"\""), "a\n\xc3\xa9\"", FAULT_NONE, FINISH_STOP, NULL},
+    /* 10: keep-alive white space before the document */
+    {"\n         \n   " MSG("\"content\":\"4\""), "4", FAULT_NONE, FINISH_STOP, NULL},
+    /* 2: parts */
+    {MSG("\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"hm\"}],\"closed\":true},"
+         "{\"type\":\"text\",\"text\":\"4\"}]"),
+     "4", FAULT_NONE, FINISH_STOP, NULL},
+    {MSG("\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"text\":\"\\n\",\"type\":\"text\"},\"c\","
+         "{\"type\":\"image_url\",\"text\":\"no\"},7]"),
+     "a\nc", FAULT_NONE, FINISH_STOP, NULL},
+    {MSG("\"content\":[]"), NULL, FAULT_EMPTY_ANSWER, FINISH_STOP, "empty_text"},
+    /* 3: an object */
+    {MSG("\"content\":{\"title\":\"T\"}"), "{\"title\":\"T\"}", FAULT_NONE, FINISH_STOP, NULL},
+    /* lone surrogate and NUL */
+    {MSG("\"content\":\"a\\ud800b\\u0000\""),
+     "a\xef\xbf\xbd"
+     "b\xef\xbf\xbd",
+     FAULT_NONE, FINISH_STOP, NULL},
+    /* 4: think tags are text */
+    {MSG("\"content\":\"<think>x</think>y\""), "<think>x</think>y", FAULT_NONE, FINISH_STOP, NULL},
+    /* 9: audio */
+    {MSG("\"content\":null,\"audio\":{\"data\":\"\",\"transcript\":\"said\"}"), "said", FAULT_NONE, FINISH_STOP, NULL},
+    /* 1, 5: nothing */
+    {MSG("\"content\":null"), NULL, FAULT_EMPTY_ANSWER, FINISH_STOP, "empty_text"},
+    {MSG("\"content\":\"\""), NULL, FAULT_EMPTY_ANSWER, FINISH_STOP, "empty_text"},
+    {MSG("\"content\":\" \\n\\t\""), NULL, FAULT_EMPTY_ANSWER, FINISH_STOP, "empty_text"},
+    {MSG_END("\"content\":\"\"", "\"length\""), NULL, FAULT_EMPTY_ANSWER, FINISH_LENGTH, "empty_length"},
+    {"{\"choices\":[]}", NULL, FAULT_EMPTY_ANSWER, FINISH_UNKNOWN, "empty_choices"},
+    {"{\"choices\":[null]}", NULL, FAULT_EMPTY_ANSWER, FINISH_UNKNOWN, "empty_choices"},
+    {"{\"choices\":null}", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "no_choices"},
+    {"{}", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "no_choices"},
+    /* 1: Azure's filter without a message */
+    {"{\"choices\":[{\"content_filter_results\":{\"a\":{\"filtered\":true}},\"finish_reason\":\"content_filter\","
+     "\"index\":0,\"logprobs\":null}]}",
+     NULL, FAULT_CONTENT_FILTERED, FINISH_CONTENT_FILTER, "content_filter"},
+    {MSG_END("\"content\":\"half\"", "\"content_filter\""), "half", FAULT_NONE, FINISH_CONTENT_FILTER, NULL},
+    /* 12: other words */
+    {MSG_END("\"content\":\"x\"", "\"eos\""), "x", FAULT_NONE, FINISH_STOP, NULL},
+    {MSG_END("\"content\":\"x\"", "\"MAX_TOKENS\""), "x", FAULT_NONE, FINISH_LENGTH, NULL},
+    {MSG_END("\"content\":\"x\"", "\"model_length\""), "x", FAULT_NONE, FINISH_LENGTH, NULL},
+    {MSG_END("\"content\":\"x\"", "\"\""), "x", FAULT_NONE, FINISH_UNKNOWN, NULL},
+    {MSG_END("\"content\":\"x\"", "null"), "x", FAULT_NONE, FINISH_UNKNOWN, NULL},
+    {MSG_END("\"content\":\"x\"", "1"), "x", FAULT_NONE, FINISH_UNKNOWN, NULL},
+    {"{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_details\":{\"type\":\"max_tokens\"}}]}", "x", FAULT_NONE,
+     FINISH_LENGTH, NULL},
+    {MSG_END("\"content\":\"half\"", "\"insufficient_system_resource\""), NULL, FAULT_OVERLOADED, FINISH_ERROR,
+     "finish_error"},
+    {MSG_END("\"content\":\"half\"", "\"error\""), NULL, FAULT_PROVIDER_ERROR, FINISH_ERROR, "finish_error"},
+    /* only the first choice counts */
+    {"{\"choices\":[{\"message\":{\"content\":\"1\"}},{\"message\":{\"content\":\"2\"}}]}", "1", FAULT_NONE,
+     FINISH_UNKNOWN, NULL},
+    /* not a document */
+    {"", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "empty_body"},
+    {"<html>", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
+    {"data: {\"choices\":[]}\n\ndata: [DONE]\n\n", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
+    {"{\"choices\":[{\"message\":{\"content\":\"hel", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
+    {MSG("\"content\":\"x\"") "}", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
+    {MSG("\"content\":\"\xff\""), NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
+    {"[]", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
+};
+
 static void contents(void **state)
 {
-    static const struct {
-        const char *body;
-        const char *answer; /* decoded; NULL: none */
-        enum fault fault;
-        enum finish finish;
-        const char *detail;
-    } rows[] = {
-        {MSG("\"role\":\"assistant\",\"content\":\"a\\n\\u00e9\\\"\""), "a\n\xc3\xa9\"", FAULT_NONE, FINISH_STOP, NULL},
-        /* 10: keep-alive white space before the document */
-        {"\n         \n   " MSG("\"content\":\"4\""), "4", FAULT_NONE, FINISH_STOP, NULL},
-        /* 2: parts */
-        {MSG("\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"hm\"}],\"closed\":true},"
-             "{\"type\":\"text\",\"text\":\"4\"}]"),
-         "4", FAULT_NONE, FINISH_STOP, NULL},
-        {MSG("\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"text\":\"\\n\",\"type\":\"text\"},\"c\","
-             "{\"type\":\"image_url\",\"text\":\"no\"},7]"),
-         "a\nc", FAULT_NONE, FINISH_STOP, NULL},
-        {MSG("\"content\":[]"), NULL, FAULT_EMPTY_ANSWER, FINISH_STOP, "empty_text"},
-        /* 3: an object */
-        {MSG("\"content\":{\"title\":\"T\"}"), "{\"title\":\"T\"}", FAULT_NONE, FINISH_STOP, NULL},
-        /* lone surrogate and NUL */
-        {MSG("\"content\":\"a\\ud800b\\u0000\""),
-         "a\xef\xbf\xbd"
-         "b\xef\xbf\xbd",
-         FAULT_NONE, FINISH_STOP, NULL},
-        /* 4: think tags are text */
-        {MSG("\"content\":\"<think>x</think>y\""), "<think>x</think>y", FAULT_NONE, FINISH_STOP, NULL},
-        /* 9: audio */
-        {MSG("\"content\":null,\"audio\":{\"data\":\"\",\"transcript\":\"said\"}"), "said", FAULT_NONE, FINISH_STOP,
-         NULL},
-        /* 1, 5: nothing */
-        {MSG("\"content\":null"), NULL, FAULT_EMPTY_ANSWER, FINISH_STOP, "empty_text"},
-        {MSG("\"content\":\"\""), NULL, FAULT_EMPTY_ANSWER, FINISH_STOP, "empty_text"},
-        {MSG("\"content\":\" \\n\\t\""), NULL, FAULT_EMPTY_ANSWER, FINISH_STOP, "empty_text"},
-        {MSG_END("\"content\":\"\"", "\"length\""), NULL, FAULT_EMPTY_ANSWER, FINISH_LENGTH, "empty_length"},
-        {"{\"choices\":[]}", NULL, FAULT_EMPTY_ANSWER, FINISH_UNKNOWN, "empty_choices"},
-        {"{\"choices\":[null]}", NULL, FAULT_EMPTY_ANSWER, FINISH_UNKNOWN, "empty_choices"},
-        {"{\"choices\":null}", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "no_choices"},
-        {"{}", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "no_choices"},
-        /* 1: Azure's filter without a message */
-        {"{\"choices\":[{\"content_filter_results\":{\"a\":{\"filtered\":true}},\"finish_reason\":\"content_filter\","
-         "\"index\":0,\"logprobs\":null}]}",
-         NULL, FAULT_CONTENT_FILTERED, FINISH_CONTENT_FILTER, "content_filter"},
-        {MSG_END("\"content\":\"half\"", "\"content_filter\""), "half", FAULT_NONE, FINISH_CONTENT_FILTER, NULL},
-        /* 12: other words */
-        {MSG_END("\"content\":\"x\"", "\"eos\""), "x", FAULT_NONE, FINISH_STOP, NULL},
-        {MSG_END("\"content\":\"x\"", "\"MAX_TOKENS\""), "x", FAULT_NONE, FINISH_LENGTH, NULL},
-        {MSG_END("\"content\":\"x\"", "\"model_length\""), "x", FAULT_NONE, FINISH_LENGTH, NULL},
-        {MSG_END("\"content\":\"x\"", "\"\""), "x", FAULT_NONE, FINISH_UNKNOWN, NULL},
-        {MSG_END("\"content\":\"x\"", "null"), "x", FAULT_NONE, FINISH_UNKNOWN, NULL},
-        {MSG_END("\"content\":\"x\"", "1"), "x", FAULT_NONE, FINISH_UNKNOWN, NULL},
-        {"{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_details\":{\"type\":\"max_tokens\"}}]}", "x",
-         FAULT_NONE, FINISH_LENGTH, NULL},
-        {MSG_END("\"content\":\"half\"", "\"insufficient_system_resource\""), NULL, FAULT_OVERLOADED, FINISH_ERROR,
-         "finish_error"},
-        {MSG_END("\"content\":\"half\"", "\"error\""), NULL, FAULT_PROVIDER_ERROR, FINISH_ERROR, "finish_error"},
-        /* only the first choice counts */
-        {"{\"choices\":[{\"message\":{\"content\":\"1\"}},{\"message\":{\"content\":\"2\"}}]}", "1", FAULT_NONE,
-         FINISH_UNKNOWN, NULL},
-        /* not a document */
-        {"", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "empty_body"},
-        {"<html>", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
-        {"data: {\"choices\":[]}\n\ndata: [DONE]\n\n", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
-        {"{\"choices\":[{\"message\":{\"content\":\"hel", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
-        {MSG("\"content\":\"x\"") "}", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
-        {MSG("\"content\":\"\xff\""), NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
-        {"[]", NULL, FAULT_BAD_RESPONSE, FINISH_UNKNOWN, "bad_json"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(content_rows); i++) {
+        const struct content_row *row = &content_rows[i];
         struct reply r;
 
-        reply_read(&r, 200, NULL, rows[i].body);
-        if (r.o.fault != rows[i].fault || (rows[i].answer != NULL && !text_is(r.o.answer, rows[i].answer)))
-            print_error("row %zu: %s: %d %s %.*s\n", i, rows[i].body, r.o.fault, r.o.why, (int)r.o.answer.len,
+        reply_read(&r, 200, NULL, row->body);
+        if (r.o.fault != row->fault || (row->answer != NULL && !text_is(r.o.answer, row->answer)))
+            print_error("row %zu: %s: %d %s %.*s\n", i, row->body, r.o.fault, r.o.why, (int)r.o.answer.len,
                         r.o.answer.p);
-        assert_int_equal(r.o.fault, rows[i].fault);
+        assert_int_equal(r.o.fault, row->fault);
         assert_int_equal(r.o.http_status, 200);
-        if (rows[i].answer == NULL)
+        if (row->answer == NULL)
             assert_null(r.o.answer.p);
         else
-            assert_true(text_is(r.o.answer, rows[i].answer));
+            assert_true(text_is(r.o.answer, row->answer));
         if (r.o.fault != FAULT_BAD_RESPONSE)
-            assert_int_equal(r.o.finish, rows[i].finish);
+            assert_int_equal(r.o.finish, row->finish);
         else
             assert_true(r.o.is_ambiguous);
-        if (rows[i].detail != NULL)
-            assert_string_equal(r.o.detail, rows[i].detail);
+        if (row->detail != NULL)
+            assert_string_equal(r.o.detail, row->detail);
         assert_int_equal(r.o.retry_after_us, -1);
         assert_int_equal(outcome_is_ok(&r.o), r.o.fault == FAULT_NONE);
         reply_done(&r);
