@@ -116,6 +116,31 @@ static void test_a_journal_outage_never_makes_a_job_late(void **state)
     world_done(&w);
 }
 
+static void test_a_permit_that_comes_while_the_journal_is_away_is_not_used(void **state)
+{
+    struct world w;
+    int before;
+
+    (void)state;
+    setup(&w, quick);
+    w.pools[0] = (struct pool_conf){.id = "p", .requests_per_minute = 60};
+    w.n_pools = 1;
+    w.models[0].pool = 0;
+    add_jobs(&w, 20, "\"models\":[\"a\"]");
+    world_add_worker(&w, 0, 1);
+    world_run(&w, 5 * SECOND);
+    before = w.ledger.n;
+    assert_in_range(before, 1, 10);
+    journal_mem_set_down(w.crews[0].journal, true);
+    world_run(&w, 30 * SECOND);
+    assert_int_equal(w.ledger.n, before);
+    journal_mem_set_down(w.crews[0].journal, false);
+    assert_true(world_run_until_done(&w, 60 * SECOND));
+    assert_int_equal(world_tally(&w).ok, 20);
+    assert_int_equal(w.ledger.n, 20);
+    world_done(&w);
+}
+
 static void test_the_clock_runs_between_the_waits(void **state)
 {
     static const struct line lines[] = {{.play = {.act = ACT_500, .latency_us = 4 * SECOND}}};
@@ -173,6 +198,8 @@ static void test_a_pause_longer_than_the_deadline_is_waited_for(void **state)
         assert_int_equal(w.ledger.n, cases[i].requests);
         if (w.ledger.n == 2)
             assert_in_range(w.ledger.entries[1].at_us - w.ledger.entries[0].at_us, 400 * SECOND, 500 * SECOND);
+        else
+            assert_in_range(num(r, "duration_ms"), 1, 1000); /* gives up at once */
         json_decref(r);
         world_done(&w);
     }
@@ -390,6 +417,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_backlog_before_one_model_never_makes_a_job_late),
         cmocka_unit_test(test_a_journal_outage_never_makes_a_job_late),
+        cmocka_unit_test(test_a_permit_that_comes_while_the_journal_is_away_is_not_used),
         cmocka_unit_test(test_the_clock_runs_between_the_waits),
         cmocka_unit_test(test_a_pause_longer_than_the_deadline_is_waited_for),
         cmocka_unit_test(test_a_wild_timestamp_counts_as_none),
