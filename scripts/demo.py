@@ -143,7 +143,8 @@ def produce(brokers):
     errors = []
     p = Producer({"bootstrap.servers": brokers, "log_level": 0})
     for line in lines:
-        p.produce("tutti.jobs", value=line, key=json.loads(line).get("job_id"), on_delivery=lambda e, m: errors.append(e) if e else None)
+        p.produce("tutti.jobs", value=line, key=json.loads(line).get("job_id"),
+                  on_delivery=lambda e, m: errors.append(e) if e else None)
     if p.flush(20) > 0 or errors:
         raise Failed(f"Kafka does not take the jobs: {errors[:1]}")
     say("sent", f"{len(lines)} jobs of {JOBS.relative_to(ROOT)} to tutti.jobs")
@@ -152,8 +153,8 @@ def produce(brokers):
 
 def consume(brokers, n_jobs, tutti):
     """Reads the output topics, as every reader should, with read_committed, until each job has its terminal record."""
-    c = Consumer({"bootstrap.servers": brokers, "group.id": "demo", "log_level": 0, "isolation.level": "read_committed", "enable.auto.commit": False,
-                  "auto.offset.reset": "earliest"})
+    c = Consumer({"bootstrap.servers": brokers, "group.id": "demo", "log_level": 0, "isolation.level": "read_committed",
+                  "enable.auto.commit": False, "auto.offset.reset": "earliest"})
     found = {}
     for kind, topic in TOPICS.items():
         for part in c.list_topics(topic, timeout=10).topics[topic].partitions:
@@ -173,7 +174,7 @@ def consume(brokers, n_jobs, tutti):
             if m.error() is None:
                 got[found[m.topic(), m.partition()]].append(m)
     c.close()
-    say("read", ", ".join(f"{len(v)} {k}" for k, v in got.items()))
+    say("read", ", ".join(f"{len(v)} {k if len(v) != 1 else k[:-1]}" for k, v in got.items()))
     return got
 
 
@@ -194,7 +195,8 @@ def show_answers(results):
         text = " ".join(text.split())
         text = text if len(text) <= width else text[:width - 3] + "..."
         models = f"{r['models_ok']}/{r['models_asked']}"
-        print(f"  {r['job_id']:<14}{paint(r['status'].ljust(9), r['status'])}{models:<10}{r['duration_ms']:>6}  {usd(r['cost_usd']):<10}{text}")
+        status = paint(r["status"].ljust(9), r["status"])
+        print(f"  {r['job_id']:<14}{status}{models:<10}{r['duration_ms']:>6}  {usd(r['cost_usd']):<10}{text}")
 
 
 def quantile(values, q):
@@ -203,7 +205,8 @@ def quantile(values, q):
 
 def show_models(calls):
     print(paint("\nper model (tutti.calls, one record per attempt)", "bold"))
-    print(f"  {'model':<8}{'calls':>6}{'ok':>5}{'failed':>8}{'retries':>9}{'tokens in/out':>15}{'USD':>11}{'p50 ms':>8}{'p95 ms':>8}")
+    print(f"  {'model':<8}{'calls':>6}{'ok':>5}{'failed':>8}{'retries':>9}{'tokens in/out':>15}{'USD':>11}"
+          f"{'p50 ms':>8}{'p95 ms':>8}")
     by_model = collections.defaultdict(list)
     for c in calls:
         by_model[c["request_model"]].append(c)
@@ -211,8 +214,10 @@ def show_models(calls):
         ok = [c for c in mine if c["status"] == "ok"]
         tokens = "/".join(str(sum(c[k] or 0 for c in mine)) for k in ("input_tokens", "output_tokens"))
         times = [c["duration_ms"] for c in ok]
-        print(f"  {model:<8}{len(mine):>6}{len(ok):>5}{sum(c['status'] == 'error' for c in mine):>8}{sum(c['attempt'] > 1 for c in mine):>9}"
-              f"{tokens:>15}{usd(sum(c['cost_usd'] or 0 for c in mine)):>11}{quantile(times, 0.5):>8}{quantile(times, 0.95):>8}")
+        failed, again = sum(c["status"] == "error" for c in mine), sum(c["attempt"] > 1 for c in mine)
+        cost = usd(sum(c["cost_usd"] or 0 for c in mine))
+        print(f"  {model:<8}{len(mine):>6}{len(ok):>5}{failed:>8}{again:>9}{tokens:>15}{cost:>11}"
+              f"{quantile(times, 0.5):>8}{quantile(times, 0.95):>8}")
 
 
 def show_dead_letters(messages):
