@@ -113,6 +113,7 @@ struct call {
     int64_t estimate_tokens;
     struct transfer transfer;
     struct timer backoff;
+    int n_stale;      /* permits in a row that were too old when the request could be written */
     int64_t asked_us; /* loop time when the permit of this attempt was first asked for */
     bool is_waiting;  /* for admission: a permit, the journal, a paused pool; the job's relative clock stands still */
 };

@@ -2,11 +2,15 @@
 /* Turns transfers into outcomes, outcomes into journal entries and back. Decides nothing. Loop thread. */
 #include "core/attempt.h"
 
+#include <string.h>
+
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "core/registry.h"
+
+enum { SECRET_LEAST = 8 }; /* shorter keys are test keys, and would blot out words */
 
 /* Everything that ends a transfer other than a complete response. */
 static const struct way_fault {
@@ -65,6 +69,25 @@ static void fill_common(struct call *c, const struct transfer *t, struct outcome
     o->bytes_in = t->bytes_in;
 }
 
+/* A provider may quote the key it refuses, whatever its form: it must not get into records, logs or the journal. A
+ * quotation that the end of the text cuts off counts too. */
+static void blot_out(char *text, const char *secret)
+{
+    size_t len = secret != NULL ? strlen(secret) : 0;
+
+    if (len < SECRET_LEAST)
+        return;
+    for (char *p = strchr(text, *secret); p != NULL; p = strchr(p + 1, *secret)) {
+        size_t n = 0;
+
+        while (n < len && p[n] == secret[n])
+            n++;
+        if (n < len && (n < SECRET_LEAST || p[n] != '\0'))
+            continue;
+        memset(p, '*', n);
+    }
+}
+
 struct attempt *attempt_of_transfer(struct call *c, struct transfer *t)
 {
     struct attempt *a = attempt_new(c);
@@ -83,6 +106,7 @@ struct attempt *attempt_of_transfer(struct call *c, struct transfer *t)
         if (f->is_final)
             o->hint = RETRY_HINT_NO;
     }
+    blot_out(o->why, c->model->provider->api_key);
     fill_common(c, t, o);
     outcome_keep(o, c->job->arena);
     return a;

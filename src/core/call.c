@@ -12,7 +12,7 @@
 #include "core/registry.h"
 #include "core/request.h"
 
-enum { JOURNAL_POLL_US = 200000, LIMITER_SILENT_US = 1000000 };
+enum { JOURNAL_POLL_US = 200000, LIMITER_SILENT_US = 1000000, STALE_MAX = 10 };
 
 static void ask(struct call *c);
 
@@ -137,9 +137,14 @@ static void on_transfer(struct transfer *t, void *arg)
         transfer_release(t);
         metric_add(METRIC_GRANTS_BURNED, 1);
         settle(c, -1, false);
-        ask(c);
+        if (++c->n_stale < STALE_MAX || c->job->is_abandoned)
+            ask(c);
+        else
+            call_end_unsent(c, FAULT_TIMEOUT, "connection_too_slow",
+                            "each permit had grown too old when a connection was ready");
         return;
     }
+    c->n_stale = 0;
     a = attempt_of_transfer(c, t);
     transfer_release(t);
     if (a->outcome.usage.input_tokens >= 0 && a->outcome.usage.output_tokens >= 0)

@@ -296,6 +296,7 @@ static void on_failed(void *arg, int exit_code, const char *why)
         stop_now(w);
         return;
     }
+    timer_stop(w->env.loop, &w->grace); /* a drain may be running */
     timer_init(&w->grace, on_grace, w);
     timer_start(w->env.loop, &w->grace, loop_now_us(w->env.loop) + w->conf.grace_us);
 }

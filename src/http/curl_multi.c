@@ -141,6 +141,8 @@ static void take_finished(struct shard *s)
         if (code == CURLE_OK || end == TRANSFER_OK)
             end = http_end_of(code, f->t->was_sent, f->error);
         flight_report(f, code, end);
+        if (end == TRANSFER_TRUNCATED && f->t->status == 0)
+            end = TRANSFER_RESET; /* HTTP/2: the connection went before any of the answer came */
         shard_remove(f);
         http_finish(f, end);
     }
