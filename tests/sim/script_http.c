@@ -145,9 +145,11 @@ static void play_act(struct flight *f)
         reply(f, 500, "", "{\"error\":{\"message\":\"SECRET-ERROR-TEXT\",\"type\":\"server_error\",\"code\":null}}");
         break;
     case ACT_401:
-        reply(f, 401, "",
-              "{\"error\":{\"message\":\"Incorrect API "
-              "key\",\"type\":\"invalid_request_error\",\"code\":\"invalid_api_key\"}}");
+        snprintf(text, sizeof(text),
+                 "{\"error\":{\"message\":\"Incorrect API "
+                 "key%s%s\",\"type\":\"invalid_request_error\",\"code\":\"invalid_api_key\"}}",
+                 f->play.answer != NULL ? ": " : "", f->play.answer != NULL ? f->play.answer : "");
+        reply(f, 401, "", text);
         break;
     case ACT_BAD_JSON:
         reply(f, 200, "", "{\"choices\":[{");
@@ -220,6 +222,11 @@ static void arrive(struct flight *f)
         f->end = TRANSFER_TRUNCATED;
     else if (f->play.act == ACT_REFUSE)
         f->end = TRANSFER_REFUSED;
+    else if (f->play.act == ACT_STALE) {
+        f->end = TRANSFER_GRANT_STALE;
+        t->was_sent = false;
+        t->sent_us = 0;
+    }
     if (f->play.act == ACT_SILENCE || f->play.latency_us > limit) {
         f->play.act = ACT_SILENCE;
         f->play.latency_us = limit;

@@ -21,6 +21,7 @@ enum act {
     ACT_BAD_JSON,
     ACT_401,
     ACT_REFUSE,
+    ACT_STALE, /* the permit was too old when the connection was ready: nothing was sent */
     ACT_529,
     ACT_MAX
 };
@@ -29,7 +30,7 @@ struct play {
     enum act act;
     int64_t latency_us;
     int64_t retry_after_s; /* of a 429 or 529; 0: no header */
-    const char *answer;    /* of ACT_OK; NULL: made from the model */
+    const char *answer;    /* of ACT_OK; NULL: made from the model. Of ACT_401: the key it quotes */
 };
 
 /* One request as the provider saw it. */

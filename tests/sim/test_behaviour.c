@@ -200,9 +200,49 @@ static void test_a_record_that_never_makes_progress_is_a_dead_letter(void **stat
     world_done(&s.world);
 }
 
+static void test_a_quoted_key_reaches_no_record(void **state)
+{
+    static const char key[] = "9f8e7d6c5b4a39281706f5e4d3c2b1a0";
+    static const struct line lines[] = {{NULL, -1, {ACT_401, 1000, 0, key}}};
+    struct script s;
+    const struct mem_record *records;
+    json_t *r;
+    int n;
+
+    (void)state;
+    setup(&s, lines, 1);
+    s.world.provider.api_key = key;
+    r = run_job(&s, "{\"prompt\":\"JOB:x\",\"models\":[\"a\"]}");
+    assert_string_equal(str(answer(r, 0), "error_code"), "auth");
+    assert_non_null(strstr(str(answer(r, 0), "error_message"), "Incorrect API key: ***"));
+    records = mem_topics_records(s.world.topics, &n);
+    for (int i = 0; i < n; i++)
+        assert_null(memmem(records[i].value, records[i].value_len, key, 8));
+    json_decref(r);
+    world_done(&s.world);
+}
+
+static void test_permits_that_are_always_too_old_end_the_call(void **state)
+{
+    static const struct line lines[] = {{NULL, -1, {ACT_STALE, 600000, 0, NULL}}};
+    struct script s;
+    json_t *r;
+
+    (void)state;
+    setup(&s, lines, 1);
+    r = run_job(&s, "{\"prompt\":\"JOB:x\",\"models\":[\"a\"]}");
+    assert_string_equal(str(answer(r, 0), "error_code"), "timeout");
+    assert_int_equal(ledger_count(&s.world.ledger, NULL, NULL), 10);
+    assert_int_equal(num(r, "calls_total"), 0); /* nothing was ever sent */
+    json_decref(r);
+    world_done(&s.world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_quoted_key_reaches_no_record),
+        cmocka_unit_test(test_permits_that_are_always_too_old_end_the_call),
         cmocka_unit_test(test_d01_models_are_asked_in_parallel),
         cmocka_unit_test(test_d15_without_the_journal_nothing_new_is_paid),
         cmocka_unit_test(test_d25_empty_answers_are_a_failure),
