@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps of scripts/demo. Everything it starts lives in a temporary directory and is stopped again, whatever happens."""
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -264,7 +265,8 @@ def main():
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         stack.stop()
-        say("stopped", "everything that was started")
+        with contextlib.suppress(BrokenPipeError):  # scripts/demo | head
+            say("stopped", "everything that was started")
 
 
 if __name__ == "__main__":
