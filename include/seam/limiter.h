@@ -69,9 +69,6 @@ struct limiter_ops {
     /* The provider asked to wait (429, Retry-After): stops the whole fleet's grants of the pool for `wait_us` from now.
      */
     void (*pause)(struct limiter *l, int pool, int64_t wait_us);
-    /* Total time, us, that this pool could grant nothing because of a pause or because the store was away, since start.
-     */
-    int64_t (*paused_us)(struct limiter *l, int pool);
     /* Tells the fleet that this worker's slots are free, then calls done (bounded wait: 1 s). */
     void (*stop)(struct limiter *l, void (*done)(void *arg), void *arg);
     void (*free)(struct limiter *l);

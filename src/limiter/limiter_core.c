@@ -134,7 +134,6 @@ void limiter_core_answer(struct limiter_core *c, struct pool_queue *q, const str
 {
     int64_t now_us = loop_now_us(c->loop);
 
-    pool_queue_set_down(q, false, now_us);
     pool_queue_answer(q, a, c->rng, now_us, &c->ready);
     if (!list_is_empty(&c->ready) || q->is_drained)
         loop_wake(c->loop, &c->wake);
@@ -153,7 +152,6 @@ void limiter_core_set_up(struct limiter_core *c, bool is_up)
     for (int i = 0; i < c->n_pools; i++) {
         struct pool_queue *q = &c->pools[i];
 
-        pool_queue_set_down(q, !is_up, loop_now_us(c->loop));
         if (!is_up)
             list_del(&q->dirty);
         limiter_core_kick(c, q);
@@ -238,14 +236,6 @@ void limiter_core_pause(struct limiter *l, int pool, int64_t wait_us)
     metric_add(METRIC_POOL_PAUSES, 1);
     pool_queue_pause(&c->pools[pool], wait_us, loop_now_us(c->loop));
     limiter_core_kick(c, &c->pools[pool]);
-}
-
-int64_t limiter_core_paused_us(struct limiter *l, int pool)
-{
-    struct limiter_core *c = (struct limiter_core *)l;
-
-    CHECK(pool < c->n_pools);
-    return pool < 0 ? 0 : pool_queue_paused_us(&c->pools[pool], loop_now_us(c->loop));
 }
 
 void limiter_core_stop(struct limiter *l, void (*done)(void *arg), void *arg)

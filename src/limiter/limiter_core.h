@@ -45,12 +45,11 @@ void limiter_core_set_up(struct limiter_core *c, bool is_up);
 /* Looks anew when this pool's tick is due. */
 void limiter_core_kick(struct limiter_core *c, struct pool_queue *q);
 
-/* Six of the seven operations. */
+/* Five of the six operations. */
 void limiter_core_request(struct limiter *l, struct permit *p);
 void limiter_core_cancel(struct limiter *l, struct permit *p);
 void limiter_core_settle(struct limiter *l, struct permit *p, int64_t used_tokens, bool was_sent);
 void limiter_core_pause(struct limiter *l, int pool, int64_t wait_us);
-int64_t limiter_core_paused_us(struct limiter *l, int pool);
 void limiter_core_stop(struct limiter *l, void (*done)(void *arg), void *arg);
 
 #endif

@@ -114,7 +114,6 @@ static const struct limiter_ops mem_ops = {
     .cancel = limiter_core_cancel,
     .settle = limiter_core_settle,
     .pause = limiter_core_pause,
-    .paused_us = limiter_core_paused_us,
     .stop = limiter_core_stop,
     .free = mem_limiter_free,
 };

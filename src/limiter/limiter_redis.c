@@ -64,16 +64,10 @@ static void add_number(struct words *w, int64_t value)
 }
 
 /* A server that answers but does not do its work counts as away. q: the pool, NULL: all. */
-static void note_refusal(struct limiter_redis *r, const char *event, struct pool_queue *q, const char *why)
+static void note_refusal(struct limiter_redis *r, const char *event, const struct pool_queue *q, const char *why)
 {
-    int64_t now_us = loop_now_us(r->core.loop);
-
     count_down(r, true);
-    for (int i = 0; i < r->core.n_pools; i++) {
-        if (q == NULL || q == &r->core.pools[i])
-            pool_queue_set_down(&r->core.pools[i], true, now_us);
-    }
-    if (log_is_due(&r->logged_us, now_us, LOG_PERIOD_US))
+    if (log_is_due(&r->logged_us, loop_now_us(r->core.loop), LOG_PERIOD_US))
         log_event(LOG_ERROR, event, "pool=%s why=\"%s\"", q != NULL ? q->id : "all", why);
 }
 
@@ -224,7 +218,6 @@ static const struct limiter_ops redis_ops = {
     .cancel = limiter_core_cancel,
     .settle = limiter_core_settle,
     .pause = limiter_core_pause,
-    .paused_us = limiter_core_paused_us,
     .stop = limiter_core_stop,
     .free = redis_limiter_free,
 };
@@ -244,7 +237,6 @@ struct limiter *limiter_redis_new(struct loop *loop, struct rng *rng, const stru
     limiter_core_init(&r->core, &redis_ops, loop, rng, conf->pools, conf->n_pools, conf->grant_age_us);
     r->core.send = send_tick;
     count_down(r, true);
-    limiter_core_set_up(&r->core, false);
     r->redis = redis_new(loop, rng, conf->redis, &redis_events, r);
     return &r->core.api;
 }

@@ -99,15 +99,6 @@ static int offer(const struct pool_queue *q)
     return (int)(is_sharing(q) ? min64(n, q->allowance / BUCKET_UNIT) : n);
 }
 
-/* Adds the time since the last call during which nothing could be granted. */
-static void accrue(struct pool_queue *q, int64_t now_us)
-{
-    int64_t to_us = q->is_down ? now_us : min64(now_us, q->pause_until_us);
-
-    q->accrued_us += max64(to_us - q->accrued_to_us, 0);
-    q->accrued_to_us = now_us;
-}
-
 void pool_queue_init(struct pool_queue *q, const struct pool_conf *conf, int64_t grant_age_us, int64_t now_us)
 {
     q->id = mem_strdup(conf->id);
@@ -116,7 +107,6 @@ void pool_queue_init(struct pool_queue *q, const struct pool_conf *conf, int64_t
     list_init(&q->retries);
     list_init(&q->waiting);
     list_init(&q->dirty);
-    q->accrued_to_us = now_us;
     q->sent_us = now_us - KEEP_ALIVE_US;
 }
 
@@ -179,25 +169,12 @@ void pool_queue_settle(struct pool_queue *q, struct permit *p, int64_t used_toke
 
 void pool_queue_pause(struct pool_queue *q, int64_t wait_us, int64_t now_us)
 {
-    accrue(q, now_us);
     q->pause_until_us = max64(q->pause_until_us, now_us + wait_us);
     q->pause_ask_until_us = max64(q->pause_ask_until_us, now_us + wait_us);
     LIST_EACH (it, &q->retries)
         LIST_ENTRY(it, struct permit, link)->throttle = THROTTLE_PAUSE;
     LIST_EACH (it, &q->waiting)
         LIST_ENTRY(it, struct permit, link)->throttle = THROTTLE_PAUSE;
-}
-
-void pool_queue_set_down(struct pool_queue *q, bool is_down, int64_t now_us)
-{
-    accrue(q, now_us);
-    q->is_down = is_down;
-}
-
-int64_t pool_queue_paused_us(struct pool_queue *q, int64_t now_us)
-{
-    accrue(q, now_us);
-    return q->accrued_us;
 }
 
 /* Freed slots that others, or we, wait for are reported once they are a twentieth of what we may hope for. */
@@ -381,7 +358,6 @@ void pool_queue_answer(struct pool_queue *q, const struct tick_answer *a, struct
 {
     q->is_asking = false;
     q->is_known = true;
-    accrue(q, now_us);
     if (q->ask.is_drain) {
         q->is_drained = true;
         q->n_sent = 0;

@@ -65,11 +65,6 @@ struct pool_queue {
     int64_t allowance_us;  /* when it was brought up to date */
     bool others_want_slots;
 
-    /* paused_us() */
-    bool is_down;
-    int64_t accrued_us;
-    int64_t accrued_to_us;
-
     struct timer timer;
     struct list dirty; /* in the core's list: a tick is due */
 };
@@ -82,8 +77,6 @@ void pool_queue_add(struct pool_queue *q, struct permit *p, int64_t now_us);
 void pool_queue_remove(struct pool_queue *q, struct permit *p);
 void pool_queue_settle(struct pool_queue *q, struct permit *p, int64_t used_tokens, bool was_sent, int64_t now_us);
 void pool_queue_pause(struct pool_queue *q, int64_t wait_us, int64_t now_us);
-void pool_queue_set_down(struct pool_queue *q, bool is_down, int64_t now_us);
-int64_t pool_queue_paused_us(struct pool_queue *q, int64_t now_us);
 
 /* When the next tick should leave; INT64_MAX: none is wanted. */
 int64_t pool_queue_due_us(const struct pool_queue *q, int64_t now_us);

@@ -204,13 +204,12 @@ static void test_pause_is_seen_by_others(void **state)
     const struct pool_conf pool = {.id = "pause", .requests_per_minute = 600000};
     struct limiter *a = open_pools(0, &pool, 1, 0), *b = open_pools(1, &pool, 1, 0);
     struct permit p[3];
-    int64_t began_us, paused_us;
+    int64_t began_us;
 
     (void)state;
     ask(a, &p[0], 0, 0);
     ask(b, &p[1], 0, 0);
     assert_true(run_until(2, 2 * SECOND));
-    paused_us = b->ops->paused_us(b, 0);
     began_us = loop_now_us(loop);
     a->ops->pause(a, 0, 300 * MS);
     run_for(20 * MS);
@@ -221,8 +220,6 @@ static void test_pause_is_seen_by_others(void **state)
         assert_true(p[i].granted_us - began_us >= 300 * MS);
         assert_int_equal(p[i].throttle, THROTTLE_PAUSE);
     }
-    assert_true(b->ops->paused_us(b, 0) - paused_us >= 250 * MS);
-    assert_true(a->ops->paused_us(a, 0) >= 300 * MS);
 }
 
 static void test_slots_of_a_dead_worker(void **state)
@@ -352,7 +349,6 @@ static void test_lost_function_and_killed_server(void **state)
     server_start(&server, NULL);
     assert_true(run_until(3, 5 * SECOND));
     assert_int_equal(metric_get(METRIC_LIMITER_DOWN), 0);
-    assert_true(a->ops->paused_us(a, 0) >= 100 * MS);
     resp_open(&admin, server.port);
 }
 
