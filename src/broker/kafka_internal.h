@@ -96,6 +96,7 @@ struct kafka_txn {
     atomic_bool is_auth_refused;    /* written by the loop from error events; any thread */
     size_t batch_bytes;             /* the producer was made for topics of at least this limit */
     bool is_careful;
+    int64_t begun_us;            /* the transaction under way, or the last one */
     int64_t fenced_us;           /* when another producer last took our id, 0: never */
     const struct record *failed; /* record of a delivery failure */
     rd_kafka_resp_err_t failed_err;

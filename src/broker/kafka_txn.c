@@ -15,7 +15,8 @@
 
 enum verdict { VERDICT_OK, VERDICT_AGAIN, VERDICT_ABORT, VERDICT_REBUILD, VERDICT_QUIT };
 
-enum { CALL_MS = 5000, AGAIN_MS = 50 };
+/* A transaction younger than YOUNG_SECONDS cannot have run into transaction.timeout.ms (10 s, kafka_conf.c). */
+enum { CALL_MS = 5000, AGAIN_MS = 50, YOUNG_SECONDS = 9, FOREIGN_SECONDS = 60 };
 
 /* What an attempt leaves behind. */
 struct attempt {
@@ -290,6 +291,7 @@ static enum verdict attempt(struct attempt *a)
 
     a->x->failed = NULL;
     a->x->failed_err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    a->x->begun_us = kafka_clock_us();
     v = judge(a, "begin_transaction", rd_kafka_begin_transaction(a->x->producer));
     if (v == VERDICT_AGAIN)
         v = VERDICT_REBUILD; /* it does not block: this state is not ours */
@@ -365,14 +367,16 @@ static void on_rebuild_needed(struct attempt *a)
     int64_t now = kafka_clock_us();
 
     log_event(LOG_WARN, "kafka_producer_rebuilt", "why=\"%s\"", a->b->why);
-    if (is_fenced(a->err)) {
-        if (x->fenced_us != 0 && now - x->fenced_us < 60 * KAFKA_SEC) {
+    /* The coordinator fences a transaction that took too long as it does one whose id somebody else has taken: only a
+     * young one says that somebody is there. */
+    if (is_fenced(a->err) && now - x->begun_us < YOUNG_SECONDS * KAFKA_SEC) {
+        if (x->fenced_us != 0 && now - x->fenced_us < FOREIGN_SECONDS * KAFKA_SEC) {
             (void)snprintf(a->b->why, sizeof(a->b->why), "another process uses slot %s of group %s",
                            x->conf->slot != NULL ? x->conf->slot : "0", x->conf->group);
             fail(a->b, EX_SOFTWARE);
             return;
         }
-        x->fenced_us = now; /* once may be our own time-out: the coordinator fences a transaction that took too long */
+        x->fenced_us = now; /* once may be a process that is just being replaced */
     }
     if (!rebuild(a, false))
         return;

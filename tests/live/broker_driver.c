@@ -4,6 +4,7 @@
  * of the product. */
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,7 @@ static struct {
     size_t bytes;      /* result values are padded to this size */
     size_t last_bytes; /* ... and this one in the record with value "big" */
     int hang_at;       /* this transaction is never committed */
+    int64_t stall_ms;  /* the 2nd and the 4th transaction wait this long before they commit, 0: not at all */
     int n_commits;
     int exit_code;
     bool is_stopping;
@@ -282,7 +284,13 @@ static const struct broker_events EVENTS = {
 static void before_commit(void *arg)
 {
     (void)arg;
-    if (++d.n_commits < d.hang_at)
+    d.n_commits++;
+    if (d.stall_ms > 0 && (d.n_commits == 2 || d.n_commits == 4)) {
+        SAY("stalling");
+        (void)poll(NULL, 0, (int)d.stall_ms);
+        SAY("stalled");
+    }
+    if (d.hang_at == 0 || d.n_commits < d.hang_at)
         return;
     SAY("hanging");
     for (;;)
@@ -321,7 +329,7 @@ static void parse(int argc, char **argv)
                              .prefetch_bytes = 512 << 10,
                              .slot = "0",
                              .properties = properties};
-    while ((o = getopt(argc, argv, "b:g:t:r:s:d:i:H:h:z:Z:S:X:p:alGv")) != -1) {
+    while ((o = getopt(argc, argv, "b:g:t:r:s:d:i:H:W:h:z:Z:S:X:p:alGv")) != -1) {
         switch (o) {
         case 'b':
             c->brokers = optarg;
@@ -347,6 +355,9 @@ static void parse(int argc, char **argv)
             break;
         case 'H':
             d.hang_at = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'W':
+            d.stall_ms = strtoll(optarg, NULL, 10);
             break;
         case 'h':
             d.hold_us = strtoll(optarg, NULL, 10) * 1000;
@@ -387,7 +398,7 @@ static void parse(int argc, char **argv)
             exit(64);
         }
     }
-    if (d.hang_at > 0)
+    if (d.hang_at > 0 || d.stall_ms > 0)
         c->before_commit = before_commit;
 }
 

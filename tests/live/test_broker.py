@@ -60,7 +60,8 @@ class Kafka:
         self.proxy_port = free_port()
 
     def _run(self, what):
-        env = dict(os.environ, KAFKA_PROXY_PORT=str(self.proxy_port), KAFKA_EXTRA="broker.session.timeout.ms=2000")
+        env = dict(os.environ, KAFKA_PROXY_PORT=str(self.proxy_port), KAFKA_EXTRA="broker.session.timeout.ms=2000\n"
+                   "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000")
         subprocess.run([str(ROOT / "scripts/kafka.sh"), what, str(self.where), str(self.port)], check=True, env=env)
 
     def start(self):
@@ -467,6 +468,21 @@ def test_second_process_of_a_slot_ends_one_of_them_with_70(bed):
     assert codes and set(codes) == {70}, (a.lines[-5:], b.lines[-5:])
     assert [x for x in a.lines + b.lines if "another process uses slot same" in x]
     check_exactly_once(bed.read(i), i)
+
+
+def test_transactions_that_time_out_are_not_taken_for_another_process(own, tmp_path):
+    bed = Bed(own.at, tmp_path)
+    bed.create(4)
+    d = Driver(bed, "-d", 20, "-W", 13000)  # longer than transaction.timeout.ms, twice within a minute
+    d.wait_for("assigned", n=4)
+    for i in range(0, 1000, 20):
+        bed.send(range(i, i + 20))
+        time.sleep(0.1)
+    d.wait_for("stalled", n=2, seconds=40)
+    check_exactly_once(bed.read(1000), 1000)
+    log = (bed.where / "driver-0.log").read_text()
+    assert log.count("kafka_producer_rebuilt") >= 2, log[-2000:]  # the broker did end both
+    d.stop()
 
 
 def test_zombie_publishes_nothing(bed):
