@@ -184,7 +184,8 @@ rd_kafka_conf_t *kafka_conf_consumer(const struct kafka_conf *c, char *out_why, 
 
     set_if_known(&b, "fetch.queue.backoff.ms", "20"); /* from 2.2.0; before, a full queue sleeps 1 s */
     set_int(&b, "fetch.message.max.bytes", clamp(c->prefetch_bytes, 64 << 10, 64 << 20));
-    set_common(&b, c);
+    set_int(&b, "session.timeout.ms", (c->session_timeout_us > 0 ? c->session_timeout_us : 20 * KAFKA_SEC) / 1000);
+    set_common(&b, c); /* what stands above is a default that kafka.properties may change, what follows is not */
     set(&b, "group.id", c->group);
     set(&b, "enable.auto.commit", "false");
     set(&b, "enable.auto.offset.store", "false");
@@ -192,7 +193,6 @@ rd_kafka_conf_t *kafka_conf_consumer(const struct kafka_conf *c, char *out_why, 
     set(&b, "isolation.level", "read_committed");
     set(&b, "partition.assignment.strategy", "cooperative-sticky");
     set(&b, "enable.partition.eof", "false");
-    set_int(&b, "session.timeout.ms", (c->session_timeout_us > 0 ? c->session_timeout_us : 20 * KAFKA_SEC) / 1000);
     /* With a queue per partition both limits count per partition; small messages are counted with their overhead. */
     set_int(&b, "queued.max.messages.kbytes", clamp(c->prefetch_bytes / 1024, 1, 2097151));
     set_int(&b, "queued.min.messages", clamp(c->prefetch_bytes / 256, 64, 100000));

@@ -127,12 +127,25 @@ static void test_clients(void **state)
     rd_kafka_conf_destroy(conf);
 }
 
+static void test_a_property_takes_effect(void **state)
+{
+    struct kafka_property own = {"session.timeout.ms", "6000"};
+    struct kafka_conf c = conf_with(&own, 1);
+    char why[300];
+    rd_kafka_conf_t *conf = kafka_conf_consumer(&c, why, sizeof(why));
+
+    (void)state;
+    assert_property(conf, "session.timeout.ms", "6000");
+    rd_kafka_conf_destroy(conf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_properties),
         cmocka_unit_test(test_needed),
         cmocka_unit_test(test_clients),
+        cmocka_unit_test(test_a_property_takes_effect),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
