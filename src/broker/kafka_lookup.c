@@ -42,7 +42,10 @@ static void run(struct work *w)
     int64_t deadline_us = kafka_clock_us() + l->timeout_ms * INT64_C(1000);
 
     l->err = rd_kafka_committed(l->consumer, l->list, l->timeout_ms);
-    for (int i = 0; i < l->list->cnt && l->err == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+    if (l->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    /* A partition that fails does not keep those behind it from starting; after a time-out they are asked singly. */
+    for (int i = 0; i < l->list->cnt && l->err != RD_KAFKA_RESP_ERR__TIMED_OUT; i++) {
         const rd_kafka_topic_partition_t *e = &l->list->elems[i];
         int64_t left_ms = (deadline_us - kafka_clock_us()) / 1000;
         rd_kafka_resp_err_t err;
