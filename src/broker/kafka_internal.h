@@ -175,6 +175,7 @@ struct kafka_change {
     bool is_begun;
     rd_kafka_topic_partition_list_t *list;
     int64_t deadline_us; /* of the engine's release() */
+    int64_t look_us;     /* when the membership is looked at again */
 };
 
 enum kafka_state {

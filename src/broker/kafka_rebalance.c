@@ -2,9 +2,9 @@
 /* Assignments. Rebalance events are applied strictly in order. An ASSIGN is answered at once with an empty incremental
  * assign, so that the group and our other partitions go on, and each partition starts to fetch when its start offset is
  * known (lookup); the library takes incremental assigns at any time. A REVOKE is answered when the engine has released
- * its partitions and their last batch is committed, 20 s later at most; one that is lost is answered at once. After
- * every answer, and when a REVOKE begins, the group metadata is taken anew: its generation is the one the broker will
- * accept. Loop thread only. source: reference/kafka.md 4.11, 5.5 */
+ * its partitions and their last batch is committed, 20 s later at most; one that is lost, or whose membership ends
+ * meanwhile, is answered at once. After every answer, and when a REVOKE begins, the group metadata is taken anew: its
+ * generation is the one the broker will accept. Loop thread only. source: reference/kafka.md 4.11, 5.5 */
 #include "broker/kafka_internal.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 
-enum { RELEASE_SECONDS = 20, COMMIT_SECONDS = 20 };
+enum { RELEASE_SECONDS = 20, COMMIT_SECONDS = 20, LOOK_MS = 500 };
 
 void kafka_snapshot_renew(struct kafka *k)
 {
@@ -169,6 +169,7 @@ static bool begin_revoke(struct kafka *k, struct kafka_change *c)
 
     c->is_begun = true;
     c->deadline_us = loop_now_us(k->loop) + RELEASE_SECONDS * KAFKA_SEC;
+    c->look_us = loop_now_us(k->loop) + LOOK_MS * INT64_C(1000);
     kafka_snapshot_renew(k); /* the broker is a generation ahead of the last answer */
     if (k->snapshot == NULL)
         is_lost = true; /* the flag can be missing (librdkafka PR 5604); without membership nothing can be committed */
@@ -191,6 +192,25 @@ static bool begin_revoke(struct kafka *k, struct kafka_change *c)
     return true;
 }
 
+/* Whether the membership is gone since the revoke began, so that nothing can be committed any more. No event tells: a
+ * loss during a rebalance is not flagged, and the library waits for our answer. */
+static bool is_membership_gone(struct kafka *k, struct kafka_change *c)
+{
+    int64_t now = loop_now_us(k->loop);
+    struct kafka_snapshot *s;
+    bool is_gone;
+
+    if (now < c->look_us)
+        return false;
+    c->look_us = now + LOOK_MS * INT64_C(1000);
+    s = kafka_snapshot_take(k->consumer);
+    is_gone = s == NULL || rd_kafka_assignment_lost(k->consumer) != 0;
+    kafka_snapshot_unref(s);
+    if (is_gone)
+        log_event(LOG_WARN, "kafka_assignment_lost", "partitions=%d", c->list->cnt);
+    return is_gone;
+}
+
 /* True when the engine has let go and every hand-over is committed, or nobody can wait any longer. */
 static bool is_revoke_over(struct kafka *k, struct kafka_change *c)
 {
@@ -198,7 +218,7 @@ static bool is_revoke_over(struct kafka *k, struct kafka_change *c)
     bool is_late = now >= c->deadline_us;
     bool is_over = true;
 
-    if (now >= c->deadline_us + COMMIT_SECONDS * KAFKA_SEC || k->snapshot == NULL)
+    if (now >= c->deadline_us + COMMIT_SECONDS * KAFKA_SEC || k->snapshot == NULL || is_membership_gone(k, c))
         return true;
     for (int i = 0; i < c->list->cnt; i++) {
         struct kafka_part *p = kafka_part_find(&k->parts, c->list->elems[i].topic, c->list->elems[i].partition);

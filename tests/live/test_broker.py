@@ -379,6 +379,23 @@ def test_late_release_is_bounded(bed):
     assert 15 < time.monotonic() - began < 30
 
 
+def test_membership_lost_during_a_revoke_ends_it(bed):
+    bed.create(2)
+    a = Driver(bed, "-d", 10, "-h", 60000, "-S", 6000, slot="a")  # holds on to revoked partitions
+    a.wait_for("assigned", n=2)
+    b = Driver(bed, "-d", 10, "-S", 6000, slot="b")
+    a.wait_for("revoking")
+    a.p.send_signal(signal.SIGSTOP)
+    time.sleep(9)
+    a.p.send_signal(signal.SIGCONT)
+    began = time.monotonic()
+    a.wait_for("lost", n=2)
+    assert time.monotonic() - began < 7  # the time to release would be over after 11 s
+    bed.send(range(200))
+    check_exactly_once(bed.read(200), 200)
+    b.stop()
+
+
 def test_limits_are_read_and_batches_stay_below_them(bed):
     bed.create(1)
     bed.create(1, topic=bed.results, max_message_bytes=100_000)
