@@ -6,7 +6,7 @@
  * counted as held all the time (level + held <= cap), else any window could see B + r*w + all refunds in flight. But
  * held tokens stop the refill, so a pool of slow calls would stand still if everything were held: at most half the cap
  * is ever held, later grants are spent at once and get nothing back, and a call too large for cap - held takes all held
- * ones as spent (next hgen). */
+ * ones as spent (next hgen). So does a worker that comes back after its calls had ceased to be counted. */
 #include "limiter/meter.h"
 
 #include <errno.h>
@@ -78,14 +78,28 @@ static void scan(struct meter *m, const struct pool_limits *lim, const struct me
     m->scanned_us = now_us;
 }
 
+/* What a worker held is not counted while it is silent for long, nor after its record is lost: then its calls' refunds
+ * must not come back either. Without a record its slots were not counted, and others may be in the same position. */
+static void note_return(struct meter *m, const struct tick_ask *ask, struct meter_worker *own, bool is_new,
+                        int64_t now_us)
+{
+    bool is_forgotten = is_new && ask->is_known && ask->in_flight > 0;
+
+    if (is_forgotten && m->slots_from_us < now_us + METER_GRACE_US)
+        m->slots_from_us = now_us + METER_GRACE_US;
+    if (is_forgotten || (own->in_flight > 0 && now_us - own->seen_us > METER_LIVE_US)) {
+        m->hgen = (m->hgen > ask->hgen ? m->hgen : ask->hgen) + 1;
+        m->tok.held = 0;
+        own->held = 0;
+    }
+}
+
 /* Leaves the sums as those of the other workers. */
-static void take_out(struct meter *m, const struct pool_limits *lim, struct meter_worker *own, bool is_new,
+static void take_out(struct meter *m, const struct pool_limits *lim, const struct meter_worker *own, bool is_new,
                      int64_t now_us)
 {
     int64_t age_us = now_us - own->seen_us;
 
-    if (age_us > METER_LIVE_US)
-        own->held = 0;
     if (is_new || age_us > METER_WAIT_US || now_us - m->scanned_us >= METER_SCAN_US || now_us < m->scanned_us) {
         scan(m, lim, own, now_us);
         return;
@@ -260,6 +274,7 @@ int meter_tick(struct meter *m, const struct pool_limits *lim, uint64_t id, cons
         own = *old;
     if (!m->is_created)
         create(m, ask->is_known, now_us);
+    note_return(m, ask, &own, old == NULL, now_us);
     take_out(m, lim, &own, old == NULL, now_us);
     refill(m, lim, now_us);
     apply_settles(m, lim, &own, ask);

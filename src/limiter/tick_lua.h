@@ -4,13 +4,14 @@
 #ifndef LIMITER_TICK_LUA_H
 #define LIMITER_TICK_LUA_H
 
-#define TICK_FUNCTION "tutti_tick_1"
+#define TICK_LIBRARY  "tutti_limiter_2"
+#define TICK_FUNCTION "tutti_tick_2"
 
 /* clang-format off */
 static const char TICK_LUA[] =
-"#!lua name=tutti_limiter_1\n"
-"-- One pool's state in Redis. The same steps in the same order as meter.c; change both, and the name when an old\n"
-"-- worker could misread a new answer. Integers in micro-units, below 2^53; times in us.\n"
+"#!lua name=" TICK_LIBRARY "\n"
+"-- One pool's state in Redis. The same steps in the same order as meter.c; change both, and then the names: a server\n"
+"-- that has a function of this name is not given it again. Integers in micro-units, below 2^53; times in us.\n"
 "local UNIT, LIVE_US, SCAN_US, WAIT_US, GRACE_US = 1000000, 10000000, 1000000, 2000000, 6000000\n"
 "local TTL_MS = 172800000\n"
 "local RPM, TPM, SLOT, PAUSE = 1, 2, 3, 4\n"
@@ -84,12 +85,22 @@ static const char TICK_LUA[] =
 "  s.scan = now\n"
 "end\n"
 "\n"
+"-- What a worker held is not counted while it is silent for long, nor after its record is lost: then its calls'\n"
+"-- refunds must not come back either. Without a record its slots were not counted, and others may be like it.\n"
+"local function note_return(s, own, is_new, is_known, hgen, in_flight, now)\n"
+"  local is_forgotten = is_new and is_known and in_flight > 0\n"
+"  if is_forgotten then\n"
+"    s.slots_from = math.max(s.slots_from, now + GRACE_US)\n"
+"  end\n"
+"  if is_forgotten or (own.in_flight > 0 and now - own.seen > LIVE_US) then\n"
+"    s.hgen = math.max(s.hgen, hgen) + 1\n"
+"    s.held, own.held = 0, 0\n"
+"  end\n"
+"end\n"
+"\n"
 "-- Leaves the sums as those of the other workers. True when they were made anew.\n"
 "local function take_out(s, own, is_new, inc, ikey, now, slot_return)\n"
 "  local age = now - own.seen\n"
-"  if age > LIVE_US then\n"
-"    own.held = 0\n"
-"  end\n"
 "  if is_new or age > WAIT_US or now - s.scan >= SCAN_US or now < s.scan then\n"
 "    scan(s, own, inc, ikey, now, slot_return)\n"
 "    return true\n"
@@ -272,6 +283,7 @@ static const char TICK_LUA[] =
 "  local c = {req_cap = tonumber(args[8]), req_rate = tonumber(args[9]), tok_cap = tonumber(args[10]),\n"
 "    tok_rate = tonumber(args[11]), concurrency = tonumber(args[12])}\n"
 "  local s, now = load_state(skey, args, args[7] == '1')\n"
+"  note_return(s, own, not record, args[7] == '1', tonumber(args[14]), tonumber(args[18]), now)\n"
 "  local is_scanned = take_out(s, own, not record, inc, ikey, now, tonumber(args[13]))\n"
 "  local dt = math.max(now - s.t, 0)\n"
 "  s.t = now\n"
@@ -317,7 +329,7 @@ static const char TICK_LUA[] =
 "  return own.answer\n"
 "end\n"
 "\n"
-"redis.register_function('tutti_tick_1', tick)\n";
+"redis.register_function('" TICK_FUNCTION "', tick)\n";
 /* clang-format on */
 
 #endif

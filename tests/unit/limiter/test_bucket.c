@@ -95,12 +95,14 @@ struct world {
     struct meter meter;
     struct pool_limits lim;
     int64_t now_us;
+    int64_t woke_us; /* end of the last silence of all workers that made them count as dead */
     struct call calls[CALLS_MAX];
     int n_calls;
     int64_t seq[WORKERS], in_flight[WORKERS];
     int64_t released[WORKERS], refund[WORKERS], excess[WORKERS], hgen[WORKERS];
     struct spend_log requests, tokens;
-    double total_excess;
+    bool has_excess;
+    double total_excess; /* the bound is weaker by this */
     int64_t n_granted;
 };
 
@@ -143,8 +145,9 @@ static void tick(struct world *w, int worker, int max_want, int64_t max_cost)
         struct call *c = &w->calls[w->n_calls++];
 
         *c = (struct call){.worker = worker, .hgen = a.hgen, .cost = ask.cost[i], .is_held = i < a.held};
-        c->used = rng_between(&w->rng, 0, c->cost);
-        if (rng_below(&w->rng, 40) == 0)
+        /* after a silence new calls use all they asked for: only refunds of old ones could make room for more */
+        c->used = w->now_us - w->woke_us < SECOND ? c->cost : rng_between(&w->rng, 0, c->cost);
+        if (w->has_excess && rng_below(&w->rng, 40) == 0)
             c->used = c->cost + rng_between(&w->rng, 1, 20);
         w->total_excess += c->used > c->cost ? (double)(c->used - c->cost) * 1e6 : 0;
         spend_add(&w->requests, w->now_us, BUCKET_UNIT);
@@ -162,23 +165,27 @@ static void test_any_window(void **state)
     static struct world w;
 
     (void)state;
-    for (uint64_t seed = 1; seed <= 12; seed++) {
+    for (uint64_t seed = 1; seed <= 16; seed++) {
         memset(&w, 0, sizeof(w));
         rng_seed(&w.rng, seed);
+        w.has_excess = seed <= 8;
         w.lim = limits(3000, 60000, 3000, seed % 3 == 0 ? 40 : 0);
         w.now_us = 1000 * SECOND;
         for (int i = 0; i < 8000; i++) {
             int worker = (int)rng_below(&w.rng, WORKERS);
+            int64_t step_us =
+                rng_below(&w.rng, 200) == 0 ? rng_between(&w.rng, 0, 15 * SECOND) : rng_between(&w.rng, 0, 40000);
 
             /* long pauses let levels fill, short steps drain them; slow and quick settles */
-            w.now_us +=
-                rng_below(&w.rng, 200) == 0 ? rng_between(&w.rng, 0, 15 * SECOND) : rng_between(&w.rng, 0, 40000);
-            settle_some(&w, worker, seed % 2 == 0 ? 50 : 3);
+            w.now_us += step_us;
+            if (step_us > METER_LIVE_US)
+                w.woke_us = w.now_us;
+            settle_some(&w, worker, seed % 2 == 0 || w.now_us - w.woke_us < SECOND ? 50 : 3);
             if (rng_below(&w.rng, 2000) == 0) { /* a worker dies and comes back as new */
                 settle_some(&w, worker, 100);
                 w.released[worker] = w.refund[worker] = 0;
             }
-            tick(&w, worker, 6, 3000);
+            tick(&w, worker, 6, seed > 8 ? 700 : 3000); /* large calls change generations all the time */
         }
         assert_true(w.n_granted > 1000);
         assert_true(spend_worst(&w.requests, (double)w.lim.req_cap, (double)w.lim.req_rate) <= 1.0);
@@ -278,6 +285,68 @@ static void test_held_tokens_come_back(void **state)
     ask_for(&o, 1, 5, 1, 1);
     assert_int_equal(o.a.granted, 0);
     assert_int_equal(o.a.tok_level, -1100 * BUCKET_UNIT);
+    meter_done(&o.meter);
+}
+
+/* What was held when a worker fell silent is spent: refunds of those calls must not make room beside a full bucket. */
+static void test_silence_forfeits_held_tokens(void **state)
+{
+    struct one o = {.lim = limits(0, 60000, 3000, 0), .now_us = 5 * SECOND};
+    int64_t hgen, granted = 0;
+
+    (void)state;
+    ask_for(&o, 1, 1, 0, 0);
+    o.now_us += 60 * SECOND;
+    ask_for(&o, 1, 2, 3, 500);
+    assert_int_equal(o.a.held, 3);
+    hgen = o.a.hgen;
+    o.now_us += METER_LIVE_US + 1;
+    o.ask.in_flight = 3;
+    ask_for(&o, 1, 3, 10, 500);
+    granted += o.a.granted;
+    o.ask.in_flight = 3 + o.a.granted;
+    o.ask.released = o.a.hgen == hgen ? 1500 : 0; /* the worker forgets what was held when the generation is new */
+    o.ask.refund = o.ask.released;
+    ask_for(&o, 1, 4, 10, 500);
+    granted += o.a.granted;
+    assert_int_equal(granted * 500, 3000); /* B */
+    meter_done(&o.meter);
+}
+
+/* The state is lost and made anew: its first generation is not the one that the worker's grants belong to. */
+static void test_lost_state_forfeits_held_tokens(void **state)
+{
+    struct one o = {.lim = limits(0, 60000, 3000, 4), .now_us = 5 * SECOND};
+    int64_t hgen;
+
+    (void)state;
+    ask_for(&o, 1, 1, 0, 0);
+    o.now_us += 60 * SECOND;
+    ask_for(&o, 1, 2, 3, 500);
+    o.ask.in_flight = 3;
+    ask_for(&o, 1, 3, 1, 3000); /* takes the held ones as spent */
+    o.ask.in_flight = 0;
+    hgen = o.a.hgen;
+    assert_int_equal(hgen, 2);
+    meter_done(&o.meter);
+    /* made anew by a worker that knows nothing of it; it gets slots until another says that it has some */
+    ask_for(&o, 2, 1, 0, 0);
+    o.now_us += 10 * SECOND;
+    ask_for(&o, 2, 2, 1, 1);
+    assert_int_equal(o.a.granted, 1);
+    o.a.hgen = hgen;
+    o.ask.is_known = true;
+    o.ask.in_flight = 3;
+    ask_for(&o, 1, 4, 0, 0);
+    assert_true(o.a.hgen > hgen);
+    o.ask.is_known = false;
+    o.ask.in_flight = 0;
+    ask_for(&o, 2, 3, 1, 1);
+    assert_int_equal(o.a.granted, 0);
+    assert_int_equal(o.a.why, THROTTLE_CONCURRENCY);
+    o.now_us += METER_GRACE_US;
+    ask_for(&o, 2, 4, 1, 1);
+    assert_int_equal(o.a.granted, 1);
     meter_done(&o.meter);
 }
 
@@ -417,6 +486,8 @@ int main(void)
         cmocka_unit_test(test_created_empty_and_all_or_nothing),
         cmocka_unit_test(test_same_seq_changes_nothing),
         cmocka_unit_test(test_held_tokens_come_back),
+        cmocka_unit_test(test_silence_forfeits_held_tokens),
+        cmocka_unit_test(test_lost_state_forfeits_held_tokens),
         cmocka_unit_test(test_large_call_is_not_starved),
         cmocka_unit_test(test_gauge_and_dead_worker),
         cmocka_unit_test(test_slots_rotate_where_workers_are_many),
