@@ -58,6 +58,8 @@ struct redis *redis_new(struct loop *l, struct rng *rng, const struct redis_conf
 /* Closes; pending callbacks never come. NULL is fine. */
 void redis_free(struct redis *r);
 bool redis_is_up(const struct redis *r);
+/* Has the server refused the log-in since it was last up (wrong password, no permission)? */
+bool redis_is_refused(const struct redis *r);
 /* Sends one command (binary safe); written at the end of the turn together with others (one write per turn). done (may
  * be NULL) comes exactly once, never from inside. timeout_us   from now; 0: 1 s errors       -ENOTCONN while down,
  * -ENOBUFS with more than 64 MiB waiting to be written: then done is not called */

@@ -22,7 +22,14 @@
 #include "redis.h"
 #include "slot.h"
 
-enum { EXIT_UNAVAILABLE = 69, EXIT_INTERNAL = 70, EXIT_STOPPED = 75, EXIT_CONFIG = 78, WORKERS_AUTO_MAX = 4 };
+enum {
+    EXIT_UNAVAILABLE = 69,
+    EXIT_INTERNAL = 70,
+    EXIT_STOPPED = 75,
+    EXIT_REFUSED = 77,
+    EXIT_CONFIG = 78,
+    WORKERS_AUTO_MAX = 4
+};
 
 #define START_TIMEOUT_US INT64_C(30000000) /* to reach Redis and lease a slot */
 
@@ -179,9 +186,11 @@ static void on_slot_lost(void *arg)
 static void on_start_timeout(void *arg)
 {
     struct process *p = arg;
+    bool is_refused = redis_is_refused(p->redis);
 
-    log_event(LOG_ERROR, "redis_unreachable", "host=\"%s\" port=%d", p->redis_conf.host, p->redis_conf.port);
-    p->exit_code = EXIT_UNAVAILABLE;
+    log_event(LOG_ERROR, is_refused ? "redis_refused_start" : "redis_unreachable", "host=\"%s\" port=%d",
+              p->redis_conf.host, p->redis_conf.port);
+    p->exit_code = is_refused ? EXIT_REFUSED : EXIT_UNAVAILABLE;
     finish(p);
 }
 

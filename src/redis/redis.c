@@ -466,6 +466,11 @@ void redis_free(struct redis *r)
         free_now(r);
 }
 
+bool redis_is_refused(const struct redis *r)
+{
+    return r->refused_us != 0;
+}
+
 bool redis_is_up(const struct redis *r)
 {
     return r->state == STATE_UP;
