@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { REDO_MS = 20 };
+enum { REDO_MS = 20, PURGE_MS = 2 };
 
 void kafka_sent_free(struct sent *s)
 {
@@ -46,7 +46,7 @@ static void produce(struct kafka_alo *a, struct sent_record *r)
     struct kafka *k = a->k;
     rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__STATE;
 
-    if (a->producer != NULL)
+    if (a->producer != NULL && !a->is_rebuilding)
         err = kafka_produce(a->producer, k->conf->outputs[r->record->output], r->record, r);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
@@ -132,17 +132,19 @@ static void on_buried(struct kafka_task *t)
     mem_free(CONTAINER_OF(t, struct burial, task));
 }
 
-/* Every record under way comes back as a purge report, so that nothing of the old producer is left. */
+/* The producer takes nothing more; every record under way comes back as a purge report, so that nothing is left of it
+ * in the end. */
+static void purge(struct kafka_alo *a)
+{
+    a->is_rebuilding = true;
+    (void)rd_kafka_purge(a->producer,
+                         RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+}
+
 static void close_producer(struct kafka_alo *a)
 {
     struct burial *b;
 
-    if (a->producer == NULL)
-        return;
-    a->is_rebuilding = true;
-    (void)rd_kafka_purge(a->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    for (int i = 0; i < 100 && rd_kafka_outq_len(a->producer) > 0; i++)
-        (void)rd_kafka_poll(a->producer, 1);
     a->is_rebuilding = false;
     watch_free(a->watch);
     a->watch = NULL;
@@ -182,8 +184,16 @@ static void on_redo(void *arg)
     if (a->producer == NULL)
         return; /* failed() is on its way */
     is_fatal = rd_kafka_fatal_error(a->producer, why, sizeof(why)) != RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (is_fatal || a->wants_careful) {
+    if (!a->is_rebuilding && (is_fatal || a->wants_careful)) {
         log_event(LOG_WARN, "kafka_producer_rebuilt", "why=\"%s\"", is_fatal ? why : "a produce batch is too large");
+        purge(a);
+    }
+    if (a->is_rebuilding) {
+        (void)rd_kafka_poll(a->producer, 0);
+        if (rd_kafka_outq_len(a->producer) > 0) {
+            timer_start(a->k->loop, &a->redo_timer, loop_now_us(a->k->loop) + PURGE_MS * INT64_C(1000));
+            return;
+        }
         close_producer(a);
         if (open_producer(a, a->wants_careful, why, sizeof(why)) < 0)
             kafka_fail(a->k, EX_SOFTWARE, "%s", why);
@@ -263,8 +273,13 @@ void kafka_alo_free(struct kafka *k)
 
     if (a == NULL)
         return;
-    timer_stop(k->loop, &a->redo_timer);
-    close_producer(a);
+    if (a->producer != NULL) {
+        purge(a);
+        for (int i = 0; i < 100 && rd_kafka_outq_len(a->producer) > 0; i++)
+            (void)rd_kafka_poll(a->producer, 1); /* the loop has nothing else to do any more */
+        close_producer(a);
+    }
+    timer_stop(k->loop, &a->redo_timer); /* the reports start it */
     kafka_alo_drop_redo(a);
     if (a->batch != NULL)
         kafka_alo_batch_free(a);

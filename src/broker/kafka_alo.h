@@ -42,7 +42,7 @@ struct kafka_alo {
     struct timer redo_timer;
     struct sent_batch *batch;
     bool wants_careful; /* a produce batch was too large */
-    bool is_rebuilding; /* reports of the purge are not judged */
+    bool is_rebuilding; /* until the last report of the purge, none of which is judged; nothing is produced */
 };
 
 /* The library has acknowledged the record, or nobody wants it any more. Frees it. */

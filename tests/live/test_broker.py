@@ -406,15 +406,21 @@ def test_limits_are_read_and_batches_stay_below_them(bed):
     d.stop()
 
 
-def test_lowered_limit_fails_no_batch_for_good(bed):
+@pytest.mark.parametrize("mode", ["exactly_once", "at_least_once"])
+def test_lowered_limit_fails_no_batch_for_good(bed, mode):
     bed.create(1)
     bed.create(1, topic=bed.results)
-    d = Driver(bed, "-d", 5, "-z", 20_000)
+    d = Driver(bed, "-d", 5, "-z", 20_000, *(["-a"] if mode == "at_least_once" else []))
     d.wait_for("assigned")
     bed.set_config(bed.results, "max.message.bytes", 50_000)
     time.sleep(1)
     bed.send(range(300))
-    check_exactly_once(bed.read(300), 300)
+    seen = bed.read(300)
+    if mode == "at_least_once":
+        assert len(seen) == 300
+        assert "a produce batch is too large" in (bed.where / "driver-0.log").read_text()  # the producer was made anew
+    else:
+        check_exactly_once(seen, 300)
     d.stop()
 
 
