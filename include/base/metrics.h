@@ -34,6 +34,7 @@ struct buf;
     X(POOL_PAUSES, "tutti_pool_pauses_total", COUNTER, "Fleet-wide pauses asked for after a 429 or Retry-After") \
     X(JOURNAL_DOWN, "tutti_journal_down", GAUGE, "1 while the journal's Redis is away") \
     X(JOURNAL_SPOOLED, "tutti_journal_spooled_total", COUNTER, "Journal writes kept for later while Redis was away") \
+    X(SPOOL_FAILURES, "tutti_spool_failures_total", COUNTER, "Tries to keep journal writes on disk that failed") \
     X(REDIS_RECONNECTS, "tutti_redis_reconnects_total", COUNTER, "Redis connections lost and opened again") \
     X(BATCHES_COMMITTED, "tutti_batches_committed_total", COUNTER, "Group commits that succeeded") \
     X(BATCHES_ABORTED, "tutti_batches_aborted_total", COUNTER, "Group commits that were aborted and tried again") \

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "journal/journal_redis_internal.h"
-#include "journal/spool.h"
+#include "journal/spool_set.h"
 
 enum {
     LIVENESS_MS = 15 * 1000,
@@ -49,9 +49,9 @@ static char *format(const char *fmt, const char *a, const char *b)
 
 /* ---- spool ---- */
 
-static void on_spool_record(void *arg, const char *bytes, size_t len)
+static void on_spool_record(void *arg, struct spool *from, const char *bytes, size_t len)
 {
-    writes_restore(arg, bytes, len);
+    writes_restore(arg, from, bytes, len);
 }
 
 static void on_spool_loaded(void *arg)
@@ -64,32 +64,19 @@ static void on_spool_idle(void *arg)
     journal_redis_check_stop(arg);
 }
 
-/* Group and slot may hold anything; a file name may not. */
-static char *spool_path(const struct journal_redis *j, const char *dir)
+static void on_spool_failed(void *arg)
 {
-    AUTO_FREE char *name = format("1-2", j->group, j->slot);
-
-    for (char *p = name; *p != '\0'; p++) {
-        bool is_plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' ||
-                        *p == '_' || *p == '.';
-
-        if (!is_plain)
-            *p = '_';
-    }
-    return format("1/journal-2.spool", dir, name);
+    writes_unspooled(arg);
 }
 
 static void start_spool(struct journal_redis *j, const char *dir)
 {
-    static const struct spool_events events = {on_spool_record, on_spool_loaded, on_spool_idle};
-    AUTO_FREE char *path = NULL;
+    static const struct spool_events events = {on_spool_record, on_spool_loaded, on_spool_idle, on_spool_failed};
 
-    if (dir == NULL) {
+    if (dir == NULL)
         j->is_spool_loaded = true;
-        return;
-    }
-    path = spool_path(j, dir);
-    j->spool = spool_new(j->loop, path, &events, j);
+    else
+        j->spools = spool_set_new(j->loop, dir, j->group, j->slot, &events, j);
 }
 
 /* ---- stopping ---- */
@@ -112,7 +99,7 @@ static void check_stop(void *arg)
             return;
     }
     writes_spool_all(j);
-    if (j->spool != NULL && !spool_is_idle(j->spool))
+    if (j->spools != NULL && !spool_set_is_idle(j->spools))
         return; /* an fsync, no network */
     j->stop_done = NULL;
     timer_stop(j->loop, &j->stop_timer);
@@ -193,7 +180,7 @@ static void op_free(struct journal *j)
     wake_cancel(&r->stop_wake);
     claims_done(r);
     writes_done(r);
-    spool_free(r->spool);
+    spool_set_free(r->spools);
     mem_free(r->group);
     mem_free(r->slot);
     mem_free(r->incarnation);

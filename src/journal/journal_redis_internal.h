@@ -17,6 +17,7 @@
 #include <uthash.h>
 
 struct spool;
+struct spool_set;
 
 enum session {
     SESSION_DOWN,
@@ -73,9 +74,10 @@ struct journal_redis {
 
     /* writes */
     struct retain retain;
-    struct spool *spool; /* NULL: memory only */
-    struct wake pump;    /* once per turn: sends what this turn added */
-    struct held *held;   /* uthash by key: claims of ours not yet forgotten or released */
+    struct spool_set *spools; /* NULL: memory only */
+    int64_t unprotected_us;   /* when that was logged */
+    struct wake pump;         /* once per turn: sends what this turn added */
+    struct held *held;        /* uthash by key: claims of ours not yet forgotten or released */
 
     /* journal_claims.c */
     struct list waiting, asked, again; /* struct asked: as in struct retain */
@@ -128,8 +130,10 @@ void writes_hold(struct journal_redis *j, const char *key, const char *digest, u
 bool writes_send(struct journal_redis *j);
 /* Brings everything not acknowledged into the spool. */
 void writes_spool_all(struct journal_redis *j);
-/* A record found in the spool at the start. */
-void writes_restore(struct journal_redis *j, const char *bytes, size_t len);
+/* A record found in a spool at the start. */
+void writes_restore(struct journal_redis *j, struct spool *from, const char *bytes, size_t len);
+/* Writes could not be brought into the spool: says so when Redis has them neither. */
+void writes_unspooled(struct journal_redis *j);
 
 /* journal_claims.c */
 void claims_init(struct journal_redis *j);

@@ -12,11 +12,12 @@
 #include "base/metrics.h"
 #include "journal/journal_redis_internal.h"
 #include "journal/journal_value.h"
-#include "journal/spool.h"
+#include "journal/spool_set.h"
 
 enum {
     WINDOW_BYTES = 8 * 1024 * 1024, /* sent and not acknowledged */
     VALUE_MAX = 32 * 1024 * 1024,   /* half of what the connection takes at once */
+    LOG_PERIOD_US = 60 * 1000 * 1000,
 };
 
 #define DECISION_FIELD "S"
@@ -56,17 +57,32 @@ static void drop_held(struct journal_redis *j, struct held *h)
 
 /* ---- forming ---- */
 
+void writes_unspooled(struct journal_redis *j)
+{
+    if (j->state >= SESSION_REPLAYING || retain_is_empty(&j->retain) ||
+        !log_is_due(&j->unprotected_us, loop_now_us(j->loop), LOG_PERIOD_US))
+        return;
+    log_event(
+        LOG_ERROR, "journal_unprotected",
+        "group=\"%s\" bytes=%zu why=\"Redis does not take them and the spool cannot be written: these answers are in "
+        "memory only, a crash loses them and they are paid for again\"",
+        j->group, j->retain.bytes);
+}
+
 static void spool_one(struct journal_redis *j, struct write *w, struct buf *scratch)
 {
     if (w->is_spooled || w->kind == WRITE_RELEASE)
         return;
     w->is_spooled = true;
     metric_add(METRIC_JOURNAL_SPOOLED, 1);
-    if (j->spool == NULL)
+    if (j->spools == NULL) {
+        writes_unspooled(j);
         return;
+    }
     buf_clear(scratch);
     write_encode(w, scratch);
-    spool_append(j->spool, scratch->p, scratch->len);
+    w->spool = spool_set_own(j->spools);
+    spool_append(w->spool, scratch->p, scratch->len);
 }
 
 static void spool_list(struct journal_redis *j, struct list *l, struct buf *scratch)
@@ -206,17 +222,21 @@ void writes_release(struct journal_redis *j, const struct position *pos)
     buf_done(&key);
 }
 
-void writes_restore(struct journal_redis *j, const char *bytes, size_t len)
+void writes_restore(struct journal_redis *j, struct spool *from, const char *bytes, size_t len)
 {
     struct write *w = write_decode(bytes, len);
 
     if (w == NULL) {
         log_event(LOG_WARN, "spool_record_unknown", "group=\"%s\" bytes=%zu", j->group, len);
+        spool_settle(from);
         return;
     }
     w->owner = j;
     w->is_spooled = true;
+    w->spool = from;
     retain_add(&j->retain, w);
+    session_update(j);
+    loop_wake(j->loop, &j->pump);
 }
 
 /* ---- sending ---- */
@@ -234,12 +254,11 @@ static void on_written(void *arg, const struct redis_reply *reply, int error)
         retain_failed(&j->retain, w);
         return;
     }
+    if (w->spool != NULL)
+        spool_settle(w->spool);
     retain_over(&j->retain, w);
-    if (retain_is_empty(&j->retain)) {
-        if (j->spool != NULL)
-            spool_clear(j->spool);
+    if (retain_is_empty(&j->retain))
         journal_redis_check_stop(j);
-    }
     session_update(j);
     if (!list_is_empty(&j->retain.unsent) || !list_is_empty(&j->waiting))
         loop_wake(j->loop, &j->pump);

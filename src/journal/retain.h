@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The writes that the store has not acknowledged, each with its own copy of its bytes, in order. Knows neither Redis
+/* The writes that the store has not acknowledged, each with its own copy of its bytes, in order. Uses neither Redis
  * nor files; the session sends them and the spool keeps them. */
 #ifndef RETAIN_H
 #define RETAIN_H
@@ -10,9 +10,11 @@
 #include "base/buf.h"
 #include "base/list.h"
 
+struct spool;
+
 enum write_kind {
     WRITE_RECORD,  /* key, digest, field, value: the first writer wins */
-    WRITE_DECIDE,  /* key, digest, field, value: the last one does */
+    WRITE_DECIDE,  /* key, digest, field, value: the first writer wins */
     WRITE_FORGET,  /* key... */
     WRITE_RELEASE, /* key, claim number */
     WRITE_KIND_MAX
@@ -24,7 +26,8 @@ struct write {
     struct list link;
     void *owner; /* for the reply's callback */
     enum write_kind kind;
-    bool is_spooled;
+    bool is_spooled;     /* or would be, had we a file */
+    struct spool *spool; /* whose file has it; NULL: none */
     int n_args;
     struct buf args; /* each: 32-bit length, bytes */
 };

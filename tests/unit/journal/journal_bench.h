@@ -10,6 +10,9 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <sys/stat.h>
+
 #include "base/mem.h"
 #include "impl/journal_redis.h"
 #include "unit/redis/redis_rig.h"
@@ -161,6 +164,28 @@ static inline const struct recall *find(const struct asked *a, const char *key, 
             return r;
     }
     return NULL;
+}
+
+/* Bytes of all spool files in the server's directory, and how many files those are (NULL: not asked). */
+static inline int64_t spool_bytes(const struct bench *b, int *out_n)
+{
+    DIR *dir = opendir(b->server.dir);
+    const struct dirent *e;
+    struct stat st;
+    int64_t bytes = 0;
+    int n = 0;
+
+    CHECK(dir != NULL);
+    while ((e = readdir(dir)) != NULL) {
+        if (strncmp(e->d_name, "journal-", 8) != 0 || fstatat(dirfd(dir), e->d_name, &st, 0) < 0)
+            continue;
+        bytes += st.st_size;
+        n++;
+    }
+    (void)closedir(dir);
+    if (out_n != NULL)
+        *out_n = n;
+    return bytes;
 }
 
 static inline void on_stopped(void *arg)

@@ -10,15 +10,18 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/rng.h"
 #include "journal/retain.h"
 #include "loop.h"
@@ -29,13 +32,14 @@ struct bench {
     char dir[64], path[96];
     struct spool *spool;
     struct buf read; /* records, each followed by '|' */
-    int n_loaded, n_idle;
+    int n_loaded, n_idle, n_failed;
 };
 
-static void on_record(void *arg, const char *bytes, size_t len)
+static void on_record(void *arg, struct spool *from, const char *bytes, size_t len)
 {
     struct bench *b = arg;
 
+    (void)from;
     buf_add(&b->read, bytes, len);
     buf_add_char(&b->read, '|');
 }
@@ -53,6 +57,13 @@ static void on_idle(void *arg)
 
     b->n_idle++;
     loop_stop(b->loop);
+}
+
+static void on_failed(void *arg)
+{
+    struct bench *b = arg;
+
+    b->n_failed++;
 }
 
 static void on_limit(void *arg)
@@ -73,13 +84,20 @@ static void wait_idle(struct bench *b)
     assert_true(spool_is_idle(b->spool));
 }
 
+static const struct spool_events events = {on_record, on_loaded, on_idle, on_failed};
+
+static void settle_all(struct bench *b)
+{
+    while (spool_has_records(b->spool))
+        spool_settle(b->spool);
+}
+
 static void open_spool(struct bench *b)
 {
-    static const struct spool_events events = {on_record, on_loaded, on_idle};
 
     buf_clear(&b->read);
     b->n_loaded = 0;
-    b->spool = spool_new(b->loop, b->path, &events, b);
+    b->spool = spool_new(b->loop, b->path, SPOOL_OWN, &events, b);
     assert_int_equal(b->n_loaded, 0);
     wait_idle(b);
     assert_int_equal(b->n_loaded, 1);
@@ -113,6 +131,20 @@ static long size_of(const struct bench *b)
     return stat(b->path, &st) == 0 ? (long)st.st_size : -1;
 }
 
+static void run_ms(struct bench *b, int ms)
+{
+    timer_start(b->loop, &b->limit, loop_clock_us(b->loop) + ms * 1000);
+    loop_run(b->loop);
+    timer_stop(b->loop, &b->limit);
+}
+
+static void wait_size(struct bench *b, long size)
+{
+    for (int i = 0; i < 1000 && (size_of(b) != size || !spool_is_idle(b->spool)); i++)
+        run_ms(b, 5);
+    assert_int_equal(size_of(b), size);
+}
+
 static void reopen(struct bench *b)
 {
     spool_free(b->spool);
@@ -138,12 +170,12 @@ static void test_comes_back(void **state)
     wait_idle(&b);
     reopen(&b);
     assert_int_equal(b.read.len, 18);
-    spool_clear(b.spool);
+    settle_all(&b);
     spool_append(b.spool, "five", 4);
     wait_idle(&b);
     reopen(&b);
     assert_string_equal(b.read.p, "five|");
-    spool_clear(b.spool);
+    settle_all(&b);
     wait_idle(&b);
     assert_int_equal(size_of(&b), 0);
     bench_close(&b);
@@ -160,7 +192,7 @@ static void test_torn_end(void **state)
     for (int cut = 0; cut <= 2 * RECORD; cut++) {
         const char *expected = cut < RECORD ? "after|" : cut < 2 * RECORD ? "first|after|" : "first|secon|after|";
 
-        spool_clear(b.spool);
+        settle_all(&b);
         spool_append(b.spool, "first", 5);
         spool_append(b.spool, "secon", 5);
         wait_idle(&b);
@@ -194,24 +226,92 @@ static void test_damage(void **state)
     bench_close(&b);
 }
 
+/* What is appended while another has the file is kept until it lets go. */
 static void test_held_by_another(void **state)
 {
-    static const struct spool_events events = {on_record, on_loaded, on_idle};
     struct bench b;
     struct spool *first;
 
     (void)state;
     bench_open(&b);
     first = b.spool;
-    b.spool = spool_new(b.loop, b.path, &events, &b);
+    b.spool = spool_new(b.loop, b.path, SPOOL_OWN, &events, &b);
+    b.n_loaded = 0;
     spool_append(b.spool, "x", 1);
     wait_idle(&b);
     assert_int_equal(size_of(&b), 0);
-    assert_false(spool_has_records(b.spool));
-    spool_append(b.spool, "y", 1); /* keeps nothing, and says nothing */
+    assert_int_equal(b.n_loaded, 0); /* it may be replaying our records */
     assert_true(spool_is_idle(b.spool));
+    spool_free(first);
+    wait_size(&b, 9);
+    assert_int_equal(b.n_loaded, 1);
+    assert_int_equal(b.n_failed, 0);
+    reopen(&b);
+    assert_string_equal(b.read.p, "x|");
+    bench_close(&b);
+}
+
+/* One of a dead process: removed with its last record, left alone while somebody has it, and never made. */
+static void test_found(void **state)
+{
+    struct bench b;
+    struct spool *owner;
+
+    (void)state;
+    bench_open(&b);
+    spool_append(b.spool, "one", 3);
+    spool_append(b.spool, "two", 3);
+    wait_idle(&b);
+    owner = b.spool;
+    b.n_loaded = 0;
+    b.spool = spool_new(b.loop, b.path, SPOOL_FOUND, &events, &b);
+    wait_idle(&b);
+    assert_int_equal(b.n_loaded, 1);
+    assert_false(spool_has_records(b.spool));
     spool_free(b.spool);
-    b.spool = first;
+    spool_free(owner);
+    b.spool = spool_new(b.loop, b.path, SPOOL_FOUND, &events, &b);
+    wait_idle(&b);
+    assert_string_equal(b.read.p, "one|two|");
+    spool_settle(b.spool);
+    run_ms(&b, 20);
+    assert_true(size_of(&b) > 0);
+    spool_settle(b.spool);
+    wait_size(&b, -1);
+    spool_free(b.spool);
+    b.spool = spool_new(b.loop, b.path, SPOOL_FOUND, &events, &b);
+    wait_idle(&b);
+    assert_int_equal(size_of(&b), -1);
+    assert_int_equal(b.n_failed, 0);
+    bench_close(&b);
+}
+
+/* A full disk: tried again until there is room, each record once, in order. */
+static void test_failed_write_is_repeated(void **state)
+{
+    enum { RECORD = 8 + 5 };
+    struct bench b;
+    struct rlimit old, small;
+    int64_t failures = metric_get(METRIC_SPOOL_FAILURES);
+
+    (void)state;
+    bench_open(&b);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = (struct rlimit){.rlim_cur = RECORD + 3, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    spool_append(b.spool, "first", 5);
+    wait_idle(&b);
+    spool_append(b.spool, "secon", 5);
+    wait_idle(&b);
+    assert_int_equal(b.n_failed, 1);
+    assert_int_equal(metric_get(METRIC_SPOOL_FAILURES), failures + 1);
+    assert_int_equal(size_of(&b), RECORD + 3);
+    spool_append(b.spool, "third", 5);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    wait_size(&b, 3 * RECORD);
+    reopen(&b);
+    assert_string_equal(b.read.p, "first|secon|third|");
     bench_close(&b);
 }
 
@@ -260,8 +360,10 @@ static void test_packed_writes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_comes_back),      cmocka_unit_test(test_torn_end),      cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_held_by_another), cmocka_unit_test(test_packed_writes),
+        cmocka_unit_test(test_comes_back),    cmocka_unit_test(test_torn_end),
+        cmocka_unit_test(test_damage),        cmocka_unit_test(test_held_by_another),
+        cmocka_unit_test(test_found),         cmocka_unit_test(test_failed_write_is_repeated),
+        cmocka_unit_test(test_packed_writes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
