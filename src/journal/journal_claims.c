@@ -186,9 +186,8 @@ void claims_cancel(struct journal_redis *j, struct claim *c)
 {
     struct asked *a = find(&j->waiting, c);
 
-    if (a !=
-        NULL) { /* never sent, or sent in vain before: then the owner is us, which harms nobody but our successor */
-        asked_free(a);
+    if (a != NULL) { /* never sent, or sent in vain before */
+        give_back(a);
         return;
     }
     a = find(&j->asked, c);
