@@ -4,7 +4,7 @@
  * roll-out.
  *
  * A job's hash: d digest of the record; o owner (an incarnation); q number of the claim that made it owner; n claims
- * since the last progress; D<call key> a paid answer; F<attempt>:<call key> a failed attempt; S the last decision. The
+ * since the last progress; D<call key> a paid answer; F<attempt>:<call key> a failed attempt; S the decision. The
  * slots' hash: slot -> "<incarnation> <announced at, epoch ms>". */
 #ifndef JOURNAL_LUA_H
 #define JOURNAL_LUA_H
@@ -79,12 +79,8 @@ static const char journal_lua[] =
     "  elseif old ~= digest then\n"
     "    return 0 -- another record has this position now\n"
     "  end\n"
-    "  if is_progress then\n"
-    "    redis.call('HSETNX', job, args[2], args[3])\n"
-    "    redis.call('HSET', job, 'n', 0)\n"
-    "  else\n"
-    "    redis.call('HSET', job, args[2], args[3])\n"
-    "  end\n"
+    "  redis.call('HSETNX', job, args[2], args[3])\n"
+    "  if is_progress then redis.call('HSET', job, 'n', 0) end\n"
     "  redis.call('PEXPIRE', job, args[4])\n"
     "  return 1\n"
     "end\n"

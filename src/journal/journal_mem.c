@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory journal: the same rules as the Redis one (first DONE wins, a live owner is waited for, another digest
- * starts anew) over hash tables. Loop thread. */
+/* The memory journal: the same rules as the Redis one (first DONE and first decision win, a live owner is waited for,
+ * another digest starts anew) over hash tables. Loop thread. */
 #include "impl/journal_mem.h"
 
 #include <stdio.h>
@@ -197,7 +197,8 @@ static void apply(struct mem *m, struct pending *w)
         break;
     case JOURNAL_DECIDE:
         e = entry_make(m->store, w->key);
-        mem_free(e->decision);
+        if (e->decision != NULL)
+            break;
         e->decision = w->memory.bytes;
         e->decision_len = w->memory.len;
         w->memory.bytes = NULL;

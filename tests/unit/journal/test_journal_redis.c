@@ -19,8 +19,8 @@ static void test_remembers(void **state)
     record(one, 7, "answer:0:0:0:0", 2, true, first, sizeof(first));
     record(one, 7, "answer:1:0:0:0", 1, false, "timeout", 7);
     record(one, 7, "answer:1:0:0:0", 2, false, "", 0);
-    one->ops->decide(one, at(7), TEXT_LIT("early"));
-    one->ops->decide(one, at(7), TEXT_LIT("final"));
+    one->ops->decide(one, at(7), TEXT_LIT("decided"));
+    two->ops->decide(two, at(7), TEXT_LIT("late"));
     record(two, 7, "answer:0:0:0:0", 1, true, "late", 4); /* the first writer wins, whoever it is */
     expect_claim(&b, two, 7, 1, CLAIM_OWNER_ALIVE, 0, 0);
     expect_claim(&b, two, 8, 1, CLAIM_OURS, 1, 0);
@@ -34,7 +34,7 @@ static void test_remembers(void **state)
     assert_int_equal(find(a, "answer:0:0:0:0", true, 2)->bytes.len, sizeof(first));
     assert_non_null(find(a, "answer:1:0:0:0", false, 1));
     assert_int_equal(find(a, "answer:1:0:0:0", false, 2)->bytes.len, 0);
-    assert_true(text_is(a->c.decision, "final"));
+    assert_true(text_is(a->c.decision, "decided"));
     ask_done(a);
     stop(&b, two, true);
     bench_close(&b);
