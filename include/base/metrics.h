@@ -32,7 +32,7 @@ struct buf;
     X(LIMITER_GRANTS, "tutti_limiter_grants_total", COUNTER, "Permits granted") \
     X(LIMITER_DOWN, "tutti_limiter_down", GAUGE, "1 while the limiter's Redis is away") \
     X(POOL_PAUSES, "tutti_pool_pauses_total", COUNTER, "Fleet-wide pauses asked for after a 429 or Retry-After") \
-    X(JOURNAL_DOWN, "tutti_journal_down", GAUGE, "1 while the journal's Redis is away") \
+    X(JOURNAL_DOWN, "tutti_journal_down", GAUGE, "Workers whose journal is away from its Redis") \
     X(JOURNAL_SPOOLED, "tutti_journal_spooled_total", COUNTER, "Journal writes kept for later while Redis was away") \
     X(SPOOL_FAILURES, "tutti_spool_failures_total", COUNTER, "Tries to keep journal writes on disk that failed") \
     X(REDIS_RECONNECTS, "tutti_redis_reconnects_total", COUNTER, "Redis connections lost and opened again") \

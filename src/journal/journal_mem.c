@@ -5,6 +5,9 @@
 
 #include <stdio.h>
 #include <string.h>
+
+/* uthash's own choice falls through between cases without saying so, which clang refuses. */
+#define HASH_FUNCTION(key, len, value) HASH_OAT(key, len, value)
 #include <uthash.h>
 
 #include "base/check.h"
@@ -411,10 +414,19 @@ static void drop_pending(struct mem *m)
     }
 }
 
+/* Each worker counts itself. */
+static void count_down(struct mem *m, bool is_down)
+{
+    if (m->base.is_down != is_down)
+        metric_add(METRIC_JOURNAL_DOWN, is_down ? 1 : -1);
+    m->base.is_down = is_down;
+}
+
 static void journal_free(struct journal *j)
 {
     struct mem *m = mem_of(j);
 
+    count_down(m, false);
     timer_stop(m->loop, &m->timer);
     timer_stop(m->loop, &m->write_timer);
     drop_pending(m);
@@ -455,8 +467,7 @@ void journal_mem_set_down(struct journal *j, bool is_down)
 {
     struct mem *m = mem_of(j);
 
-    m->base.is_down = is_down;
-    metric_set(METRIC_JOURNAL_DOWN, is_down);
+    count_down(m, is_down);
     if (is_down) {
         timer_stop(m->loop, &m->write_timer);
         return;

@@ -30,7 +30,7 @@ void session_update(struct journal_redis *j)
     if (is_down == j->base.is_down)
         return;
     j->base.is_down = is_down;
-    metric_set(METRIC_JOURNAL_DOWN, is_down);
+    metric_add(METRIC_JOURNAL_DOWN, is_down ? 1 : -1);
 }
 
 static void set_state(struct journal_redis *j, enum session state)
@@ -383,7 +383,7 @@ void session_init(struct journal_redis *j, struct rng *rng, const struct redis_c
     own.name = "journal";
     j->state = SESSION_DOWN;
     j->base.is_down = true;
-    metric_set(METRIC_JOURNAL_DOWN, 1);
+    metric_add(METRIC_JOURNAL_DOWN, 1); /* each worker counts itself */
     timer_init(&j->renew, on_renew, j);
     timer_init(&j->retry, on_retry, j);
     wake_init(&j->pump, on_pump, j);
@@ -396,4 +396,6 @@ void session_done(struct journal_redis *j)
     timer_stop(j->loop, &j->retry);
     wake_cancel(&j->pump);
     redis_free(j->redis);
+    if (j->base.is_down)
+        metric_add(METRIC_JOURNAL_DOWN, -1);
 }

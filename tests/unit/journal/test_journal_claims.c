@@ -3,6 +3,7 @@
  * twice. Takes some seconds: servers have to be missed. */
 #include "journal_bench.h"
 
+#include "base/metrics.h"
 #include "journal/journal_redis_internal.h"
 
 /* Cancels a claim between two tries to send it. */
@@ -21,6 +22,30 @@ static void on_turn(void *arg)
         return;
     c->j->base.ops->cancel(&c->j->base, &c->victim->c);
     c->n++;
+}
+
+/* One worker's return says nothing of another's. */
+static void test_counts_workers_that_are_down(void **state)
+{
+    struct bench b;
+    struct journal *one, *two;
+
+    (void)state;
+    bench_open(&b);
+    one = ready_journal(&b, "1", 2000);
+    two = open_journal(&b, "2", 2000, NULL);
+    assert_int_equal(metric_get(METRIC_JOURNAL_DOWN), 1);
+    assert_true(wait_down(&b, two, false, 10000));
+    assert_int_equal(metric_get(METRIC_JOURNAL_DOWN), 0);
+    server_kill(&b.server);
+    assert_true(wait_down(&b, one, true, 5000));
+    assert_true(wait_down(&b, two, true, 5000));
+    assert_int_equal(metric_get(METRIC_JOURNAL_DOWN), 2);
+    one->ops->free(one);
+    assert_int_equal(metric_get(METRIC_JOURNAL_DOWN), 1);
+    two->ops->free(two);
+    assert_int_equal(metric_get(METRIC_JOURNAL_DOWN), 0);
+    bench_close(&b);
 }
 
 /* Redis gave it to us although we never heard so: unless it is given back, others wait as long as we live. */
@@ -57,6 +82,7 @@ static void test_cancelled_after_a_lost_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counts_workers_that_are_down),
         cmocka_unit_test(test_cancelled_after_a_lost_answer),
     };
 

@@ -44,10 +44,29 @@ static void test_first_decision_wins(void **state)
     loop_free(l);
 }
 
+static void test_counts_workers_that_are_down(void **state)
+{
+    struct loop *l = loop_new_sim(0);
+    struct journal *one = journal_mem_new(l, NULL, "1", 0), *two = journal_mem_new(l, NULL, "2", 0);
+
+    (void)state;
+    journal_mem_set_down(one, true);
+    journal_mem_set_down(one, true);
+    journal_mem_set_down(two, true);
+    assert_int_equal(metric_get(METRIC_JOURNAL_DOWN), 2);
+    journal_mem_set_down(one, false);
+    assert_int_equal(metric_get(METRIC_JOURNAL_DOWN), 1);
+    two->ops->free(two);
+    assert_int_equal(metric_get(METRIC_JOURNAL_DOWN), 0);
+    one->ops->free(one);
+    loop_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_decision_wins),
+        cmocka_unit_test(test_counts_workers_that_are_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
