@@ -20,7 +20,7 @@ void limiter_store_free(struct limiter_store *s);
 
 /* Limits of these pools.
  * store         shared between limiters on the same loop thread; pools meet by id. NULL: one of its own
- * grant_age_us  J; 0: 500 ms
+ * grant_age_us  J at first; 0: 500 ms
  * owns          pools[] is copied; rng, loop and store must outlive the limiter
  * A tokens limit grants calls up to largest_call, at most 90 % of tokens_per_minute. */
 struct limiter *limiter_mem_new(struct loop *loop, struct rng *rng, const struct pool_conf *pools, int n_pools,

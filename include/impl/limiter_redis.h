@@ -16,7 +16,7 @@ struct limiter_redis_conf {
     const struct redis_conf *redis;
     const struct pool_conf *pools; /* pools[n_pools] */
     int n_pools;
-    int64_t grant_age_us;    /* J; 0: 500 ms */
+    int64_t grant_age_us;    /* J at first; 0: 500 ms */
     int64_t tick_timeout_us; /* deadline of a round trip; 0: 250 ms */
 };
 

@@ -46,12 +46,13 @@ struct permit {
     bool is_over_pool;      /* tokens > largest_call (or than B): refused for ever */
     int64_t asked_us;       /* loop time of request() */
     int64_t granted_us;     /* loop time of done() */
-    int64_t send_before_us; /* the grant is burned after this (tick sent + J); 0: no age limit */
+    int64_t send_before_us; /* the grant is burned after this (tick sent + J); 0: no age limit: the pool has no rate */
     enum throttle throttle; /* what it last waited for */
     /* the implementation's; list_init()ed by request() */
     struct list link;
     int state;
     int64_t seq;
+    int64_t tick_us; /* when the tick that granted it was sent */
 };
 
 struct limiter_ops {
@@ -64,7 +65,8 @@ struct limiter_ops {
     void (*cancel)(struct limiter *l, struct permit *p);
     /* Ends a granted permit: frees its concurrency slot and corrects the token bucket.
      * used_tokens   the provider's figure; -1: unknown, the estimate stays
-     * was_sent      false: nothing was written, the tokens may be given back (the request dimension is burned) */
+     * was_sent      false: nothing was written, the tokens may be given back (the request dimension is burned); after
+     *               send_before_us it also means that J was too short for the handshake: it grows, up to 2 s */
     void (*settle)(struct limiter *l, struct permit *p, int64_t used_tokens, bool was_sent);
     /* The provider asked to wait (429, Retry-After): stops the whole fleet's grants of the pool for `wait_us` from now.
      */

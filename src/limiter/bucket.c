@@ -28,7 +28,8 @@ static int64_t rate_of(int64_t limit, int64_t cap, int64_t grant_age_us)
 
 void pool_limits_of(struct pool_limits *out, const struct pool_conf *conf, int64_t grant_age_us)
 {
-    *out = (struct pool_limits){.concurrency = conf->concurrency, .slot_return_us = conf->slot_return_us};
+    *out = (struct pool_limits){
+        .concurrency = conf->concurrency, .slot_return_us = conf->slot_return_us, .grant_age_us = grant_age_us};
     if (out->slot_return_us <= 0)
         out->slot_return_us = INT64_C(130000000);
     if (conf->requests_per_minute > 0) {

@@ -21,6 +21,7 @@ struct pool_limits {
     int64_t tok_rate;
     int64_t concurrency;
     int64_t slot_return_us;
+    int64_t grant_age_us; /* J that the rates are made for */
 };
 
 /* B = max(1, 2 % of L) for requests and the largest call (at most 90 % of L) for tokens; r = (L - B) / (W + J). */

@@ -186,6 +186,7 @@ void limiter_core_request(struct limiter *l, struct permit *p)
     p->send_before_us = 0;
     p->throttle = THROTTLE_NONE;
     p->seq = 0;
+    p->tick_us = 0;
     q = pool_of(c, p);
     if (q != NULL && q->limits.tok_cap > 0 && p->tokens > q->limits.tok_cap / BUCKET_UNIT)
         p->is_over_pool = true;
@@ -206,7 +207,8 @@ void limiter_core_settle(struct limiter *l, struct permit *p, int64_t used_token
     p->state = PERMIT_IDLE;
     if (q == NULL)
         return;
-    pool_queue_settle(q, p, used_tokens, was_sent, loop_now_us(c->loop));
+    /* an unsent one may have become too old within this turn */
+    pool_queue_settle(q, p, used_tokens, was_sent, was_sent ? loop_now_us(c->loop) : loop_clock_us(c->loop));
     limiter_core_kick(c, q);
 }
 

@@ -11,7 +11,7 @@
 #include "loop.h"
 #include "seam/limiter.h"
 
-#define LIMITER_GRANT_AGE_US INT64_C(500000) /* J */
+#define LIMITER_GRANT_AGE_US INT64_C(500000) /* J at first */
 
 struct limiter_core {
     struct limiter api; /* first: struct limiter * is this */

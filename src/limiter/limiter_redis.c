@@ -21,7 +21,7 @@ enum {
     LOAD_TIMEOUT_US = 2000000,
     ERROR_DELAY_US = 250000, /* before a refused tick goes again */
     LOG_PERIOD_US = 10000000,
-    FIXED_ARGS = 26, /* FCALL, function, 2, two keys, and the 21 arguments before the costs */
+    FIXED_ARGS = 27, /* FCALL, function, 2, two keys, and the 22 arguments before the costs */
     KEY_MAX = 192,
     NUMBER_MAX = 24,
 };
@@ -177,6 +177,7 @@ static int send_tick(struct limiter_core *c, struct pool_queue *q)
     add_number(&w, ask->pause_us);
     add_number(&w, ask->backlog);
     add_word(&w, "0"); /* not a test's pool */
+    add_number(&w, lim->grant_age_us);
     CHECK(w.n == FIXED_ARGS);
     for (int i = 0; i < ask->n; i++)
         add_number(&w, ask->cost[i]);

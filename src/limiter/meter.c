@@ -111,6 +111,30 @@ static void take_out(struct meter *m, const struct pool_limits *lim, const struc
     m->in_flight -= own->in_flight;
 }
 
+/* In doubles as the function computes it. */
+static int64_t rate_for_age(int64_t rate, int64_t from_us, int64_t to_us)
+{
+    return (int64_t)((double)rate * (double)(BUCKET_WINDOW_US + from_us) / (double)(BUCKET_WINDOW_US + to_us));
+}
+
+/* Each worker has its own J. The rates follow the largest, at once when it grows; when it falls, only after a window
+ * that begins with the oldest grant has ended, for that window counts calls of both. */
+static void follow_age(struct meter *m, struct pool_limits *lim, int64_t now_us)
+{
+    int64_t age_us = lim->grant_age_us;
+
+    if (age_us < m->age_us) {
+        lim->req_rate = rate_for_age(lim->req_rate, age_us, m->age_us);
+        lim->tok_rate = rate_for_age(lim->tok_rate, age_us, m->age_us);
+        if (now_us < m->age_until_us)
+            return;
+        if (age_us < m->age_us / 2)
+            age_us = m->age_us / 2; /* in steps: another worker's may lie between */
+    }
+    m->age_us = age_us;
+    m->age_until_us = now_us + BUCKET_WINDOW_US + age_us;
+}
+
 static void refill(struct meter *m, const struct pool_limits *lim, int64_t now_us)
 {
     int64_t dt_us = now_us > m->t_us ? now_us - m->t_us : 0;
@@ -256,9 +280,11 @@ static void create(struct meter *m, bool is_known, int64_t now_us)
     m->slots_from_us = is_known ? now_us + METER_GRACE_US : 0;
 }
 
-int meter_tick(struct meter *m, const struct pool_limits *lim, uint64_t id, const struct tick_ask *ask, int64_t now_us,
-               struct tick_answer *out)
+int meter_tick(struct meter *m, const struct pool_limits *given, uint64_t id, const struct tick_ask *ask,
+               int64_t now_us, struct tick_answer *out)
 {
+    struct pool_limits limits = *given;
+    const struct pool_limits *lim = &limits;
     struct meter_worker own = {.id = id};
     const struct meter_worker *old = find_worker(m, id);
     bool has_freed;
@@ -274,6 +300,7 @@ int meter_tick(struct meter *m, const struct pool_limits *lim, uint64_t id, cons
         own = *old;
     if (!m->is_created)
         create(m, ask->is_known, now_us);
+    follow_age(m, &limits, now_us);
     note_return(m, ask, &own, old == NULL, now_us);
     take_out(m, lim, &own, old == NULL, now_us);
     refill(m, lim, now_us);

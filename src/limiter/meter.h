@@ -72,6 +72,8 @@ struct meter {
     int64_t hgen; /* held grants of older generations are taken as spent */
     int64_t pause_until_us;
     int64_t slots_from_us; /* no slot before this */
+    int64_t age_us;        /* J of the rates: the largest one of grants that a window still open may hold */
+    int64_t age_until_us;  /* not lowered before this */
     int64_t scanned_us;
     /* sums over workers as of their last ticks: live ones, those with something waiting, those waiting for a slot,
      * those that hold or want a slot, and slots in use */
@@ -85,8 +87,8 @@ struct meter {
 };
 
 /* Answers one tick. -ESTALE: an older seq than the last one of this worker; nothing changed. */
-int meter_tick(struct meter *m, const struct pool_limits *lim, uint64_t id, const struct tick_ask *ask, int64_t now_us,
-               struct tick_answer *out);
+int meter_tick(struct meter *m, const struct pool_limits *given, uint64_t id, const struct tick_ask *ask,
+               int64_t now_us, struct tick_answer *out);
 void meter_done(struct meter *m);
 
 #endif

@@ -4,8 +4,9 @@
  * calls back: the core does. Loop thread only. source: reference/rate-limits.md 4.3 */
 #include "limiter/pool_queue.h"
 
-#include <string.h>
+#include <inttypes.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/rng.h"
@@ -19,6 +20,8 @@ enum {
     KEEP_ALIVE_US = 3000000,
     SLOT_POLL_US = 100000, /* while others hold all slots; our own settles wake us otherwise */
     SHARE_PERCENT = 105,
+    AGE_MAX_US = 2000000,    /* of J: 3 % of a window's calls */
+    AGE_KEEP_US = 600000000, /* J is lowered after so long without need */
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -102,8 +105,11 @@ static int offer(const struct pool_queue *q)
 void pool_queue_init(struct pool_queue *q, const struct pool_conf *conf, int64_t grant_age_us, int64_t now_us)
 {
     q->id = mem_strdup(conf->id);
+    q->conf = *conf;
+    q->conf.id = q->id;
     pool_limits_of(&q->limits, conf, grant_age_us);
-    q->grant_age_us = grant_age_us;
+    q->first_age_us = q->grant_age_us = q->next_age_us = grant_age_us;
+    q->stale_us = now_us;
     list_init(&q->retries);
     list_init(&q->waiting);
     list_init(&q->dirty);
@@ -140,12 +146,42 @@ static void note_settle(struct pool_queue *q, int64_t now_us)
         q->first_settle_us = now_us;
 }
 
+/* A grant grew too old before its request could be written, most likely in the handshake: with the same J that would
+ * happen for ever. Those of later ticks may be old enough. No J allows what took longer than AGE_MAX_US, as a provider
+ * that does not answer at all does. */
+static void note_stale(struct pool_queue *q, const struct permit *p, int64_t now_us)
+{
+    int64_t age_us = now_us - p->tick_us;
+
+    if (p->send_before_us == 0 || now_us <= p->send_before_us || age_us > AGE_MAX_US)
+        return;
+    q->stale_us = now_us;
+    while (q->next_age_us < age_us)
+        q->next_age_us = min64(2 * q->next_age_us, AGE_MAX_US);
+}
+
+/* Takes J for a new tick. One under way keeps its own, also when it is sent again: the pool may know it already. */
+static void choose_age(struct pool_queue *q, int64_t now_us)
+{
+    if (now_us - q->stale_us >= AGE_KEEP_US && q->next_age_us > q->first_age_us) {
+        q->next_age_us = max64(q->next_age_us / 2, q->first_age_us);
+        q->stale_us = now_us;
+    }
+    if (q->next_age_us == q->grant_age_us)
+        return;
+    q->grant_age_us = q->next_age_us;
+    pool_limits_of(&q->limits, &q->conf, q->grant_age_us);
+    log_event(LOG_INFO, "limiter_grant_age", "pool=%s age_ms=%" PRId64, q->id, q->grant_age_us / 1000);
+}
+
 void pool_queue_settle(struct pool_queue *q, struct permit *p, int64_t used_tokens, bool was_sent, int64_t now_us)
 {
     bool is_held = p->seq != 0 && p->seq == q->hgen;
 
     p->state = PERMIT_IDLE;
     q->in_flight--;
+    if (!was_sent)
+        note_stale(q, p, now_us);
     if (q->limits.concurrency > 0) {
         q->n_freed++;
         note_settle(q, now_us);
@@ -247,6 +283,7 @@ void pool_queue_begin(struct pool_queue *q, int64_t now_us)
         }
         q->ask.pause_us = max64(q->asked_pause_until_us - now_us, 0);
     } else {
+        choose_age(q, now_us);
         q->ask = (struct tick_ask){
             .seq = ++q->seq,
             .hgen = q->hgen,
@@ -326,6 +363,7 @@ static void burn(struct pool_queue *q, int64_t cost, bool is_held, int64_t now_u
 static void take_grants(struct pool_queue *q, const struct tick_answer *a, int64_t now_us, struct list *ready)
 {
     /* Late, or a pause began meanwhile: not for use. The permits never left the head of the queue. */
+    bool has_rate = q->limits.req_cap > 0 || q->limits.tok_cap > 0;
     bool is_void = now_us - q->sent_us > q->grant_age_us || q->pause_until_us > now_us;
 
     for (int i = 0; i < q->n_sent; i++) {
@@ -347,7 +385,8 @@ static void take_grants(struct pool_queue *q, const struct tick_answer *a, int64
         q->own_held += is_held;
         p->state = PERMIT_READY;
         p->seq = is_held ? a->hgen : 0;
-        p->send_before_us = q->sent_us + q->grant_age_us;
+        p->tick_us = q->sent_us;
+        p->send_before_us = has_rate ? q->sent_us + q->grant_age_us : 0;
         list_add_tail(ready, &p->link);
         metric_add(METRIC_LIMITER_GRANTS, 1);
     }

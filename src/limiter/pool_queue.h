@@ -26,7 +26,11 @@ struct pool_queue {
     struct limiter_core *core;
     char *id;
     struct pool_limits limits;
-    int64_t grant_age_us; /* J */
+    struct pool_conf conf; /* its id is ours */
+    int64_t first_age_us;  /* J of the beginning */
+    int64_t grant_age_us;  /* J of the last tick; `limits` are made for it */
+    int64_t next_age_us;   /* J of the next one */
+    int64_t stale_us;      /* when a grant last grew too old, or J was lowered */
     struct list retries;
     struct list waiting;
     int n_waiting; /* both lists */

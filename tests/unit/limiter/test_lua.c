@@ -22,7 +22,7 @@
 
 #define SECOND INT64_C(1000000)
 
-enum { FIXED = 26, WORKERS = 3, CALLS_MAX = 512 };
+enum { FIXED = 27, WORKERS = 3, CALLS_MAX = 512 };
 
 static struct redis_server server;
 static struct resp redis;
@@ -47,14 +47,19 @@ static int stop_redis(void **state)
     return 0;
 }
 
+static struct pool_conf conf_of(int64_t rpm, int64_t tpm, int64_t largest, int64_t concurrency)
+{
+    return (struct pool_conf){.id = "p",
+                              .requests_per_minute = rpm,
+                              .tokens_per_minute = tpm,
+                              .largest_call = largest,
+                              .concurrency = concurrency,
+                              .slot_return_us = 20 * SECOND};
+}
+
 static struct pool_limits limits(int64_t rpm, int64_t tpm, int64_t largest, int64_t concurrency)
 {
-    struct pool_conf conf = {.id = "p",
-                             .requests_per_minute = rpm,
-                             .tokens_per_minute = tpm,
-                             .largest_call = largest,
-                             .concurrency = concurrency,
-                             .slot_return_us = 20 * SECOND};
+    const struct pool_conf conf = conf_of(rpm, tpm, largest, concurrency);
     struct pool_limits lim;
 
     pool_limits_of(&lim, &conf, 500000);
@@ -70,7 +75,7 @@ static bool call(const char *pool, const struct pool_limits *lim, int worker, co
     const int64_t figures[] = {ask->seq,      ask->is_drain, ask->is_known,    lim->req_cap,        lim->req_rate,
                                lim->tok_cap,  lim->tok_rate, lim->concurrency, lim->slot_return_us, ask->hgen,
                                ask->released, ask->refund,   ask->excess,      ask->in_flight,      ask->pause_us,
-                               ask->backlog,  clock_us != 0};
+                               ask->backlog,  clock_us != 0, lim->grant_age_us};
     int n = 9;
 
     (void)snprintf(text[3], sizeof(text[3]), "tutti:{%s}:s", pool);
@@ -108,6 +113,8 @@ struct world {
     struct rng rng;
     struct meter meter;
     struct pool_limits lim;
+    struct pool_conf conf;   /* of tick_both() */
+    int64_t age_us[WORKERS]; /* J */
     char pool[16];
     int64_t now_us;
     struct tick_ask asks[WORKERS];
@@ -162,6 +169,7 @@ static bool tick_both(struct world *w)
 {
     int worker = (int)rng_below(&w->rng, WORKERS);
     struct tick_ask *ask = &w->asks[worker];
+    struct pool_limits lim;
     struct tick_answer a;
     int r;
 
@@ -172,12 +180,17 @@ static bool tick_both(struct world *w)
     ask->is_drain = rng_below(&w->rng, 300) == 0;
     ask->is_known = rng_below(&w->rng, 4) != 0;
     ask->pause_us = rng_below(&w->rng, 300) == 0 ? rng_between(&w->rng, 1, SECOND) : 0;
+    if (rng_below(&w->rng, 300) == 0)
+        w->now_us += 65 * SECOND; /* the rates forget a large J */
+    if (rng_below(&w->rng, 50) == 0)
+        w->age_us[worker] = INT64_C(500000) << rng_below(&w->rng, 3);
+    pool_limits_of(&lim, &w->conf, w->age_us[worker]);
     ask->n = (int)rng_below(&w->rng, 7);
     ask->backlog = (int64_t)rng_below(&w->rng, 3);
     for (int i = 0; i < ask->n; i++)
         ask->cost[i] = rng_between(&w->rng, 1, rng_below(&w->rng, 8) == 0 ? 3000 : 300);
-    r = meter_tick(&w->meter, &w->lim, (uint64_t)worker + 1, ask, w->now_us, &a);
-    if (!call(w->pool, &w->lim, worker + 1, ask, w->now_us, "", "1"))
+    r = meter_tick(&w->meter, &lim, (uint64_t)worker + 1, ask, w->now_us, &a);
+    if (!call(w->pool, &lim, worker + 1, ask, w->now_us, "", "1"))
         return r == -ESTALE && strncmp(redis.error, "ESTALE", 6) == 0;
     if (r != 0 || memcmp(redis.figures, &a, sizeof(a)) != 0) {
         for (int i = 0; i < TICK_ANSWER_LEN; i++)
@@ -209,7 +222,9 @@ static void test_same_as_model(void **state)
         memset(&w, 0, sizeof(w));
         rng_seed(&w.rng, seed);
         (void)snprintf(w.pool, sizeof(w.pool), "model-%d", (int)seed);
-        w.lim = limits(seed == 3 ? 0 : 3000, seed == 4 ? 0 : 60000, 3000, seed >= 2 ? 12 : 0);
+        w.conf = conf_of(seed == 3 ? 0 : 3000, seed == 4 ? 0 : 60000, 3000, seed >= 2 ? 12 : 0);
+        for (int i = 0; i < WORKERS; i++)
+            w.age_us[i] = INT64_C(500000);
         w.now_us = INT64_C(1763800000000000);
         for (int i = 0; i < 2000; i++) {
             if (i % 500 == 499) /* the state is lost while calls are under way */

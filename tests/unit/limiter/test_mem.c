@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The limiter in memory on virtual time: the seam's contract, and a saturated fleet's overshoot, utilisation, fairness
- * and round trips. The queue and its rhythm are those of the limiter over Redis. */
+/* The limiter in memory on virtual time: the seam's contract. The queue and its rhythm are those of the limiter over
+ * Redis. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,13 +12,11 @@
 #include "base/metrics.h"
 #include "base/rng.h"
 #include "impl/limiter_mem.h"
-#include "limiter/bucket.h"
 #include "loop.h"
-#include "unit/limiter/spend_log.h"
 
 #define SECOND INT64_C(1000000)
 
-enum { N_MAX = 8, BACKLOG = 200 };
+enum { N_MAX = 2 };
 
 static struct loop *loop;
 static struct rng rng;
@@ -224,176 +222,76 @@ static void test_slots_and_stop(void **state)
     assert_int_equal(n_done, 8);
 }
 
-/* A worker that always has `BACKLOG` calls waiting and keeps each grant for `hold_us`. */
-struct hungry {
-    struct limiter *l;
-    struct permit permits[BACKLOG];
-    int64_t tokens;
-    int64_t hold_us;
-    int64_t granted;
-    struct timer timers[BACKLOG];
-};
-
-static struct hungry hungry[N_MAX];
-static struct spend_log spends;
-static struct spend_log token_spends;
-
-static void on_hungry(struct permit *p, void *arg);
-
-static void hungry_ask(struct hungry *h, int i)
+/* One call of worker 0 whose request could be written `took_us` after the grant; true when that was in time. */
+static bool try_to_send(struct permit *p, int64_t took_us)
 {
-    h->permits[i] = (struct permit){.pool = 0,
-                                    .tokens = h->tokens / 2 + (int64_t)rng_below(&rng, (uint64_t)h->tokens + 1),
-                                    .done = on_hungry,
-                                    .arg = h};
-    h->l->ops->request(h->l, &h->permits[i]);
+    int n = n_done;
+
+    ask(limiters[0], p, 0, 0, 0);
+    while (n_done == n)
+        run_for(SECOND / 100);
+    run_for(p->granted_us + took_us - loop_now_us(loop));
+    limiters[0]->ops->settle(limiters[0], p, -1, p->send_before_us == 0 || loop_now_us(loop) <= p->send_before_us);
+    return p->send_before_us == 0 || loop_now_us(loop) <= p->send_before_us;
 }
 
-static void on_held_long_enough(void *arg)
+static void test_slow_handshake_is_reached(void **state)
 {
-    struct permit *p = arg;
-    struct hungry *h = p->arg;
+    static const struct {
+        int64_t took_us, age_us; /* J after it */
+    } rows[] = {
+        {SECOND / 2, SECOND / 2},       {3 * SECOND, SECOND / 2}, /* in time; so late that no J would do */
+        {SECOND * 7 / 10, SECOND},      {SECOND * 6 / 10, SECOND},      {SECOND * 15 / 10, 2 * SECOND},
+        {SECOND * 19 / 10, 2 * SECOND}, {SECOND * 21 / 10, 2 * SECOND},
+    };
+    const struct pool_conf conf = {.id = "a", .requests_per_minute = 600};
+    struct permit p;
 
-    h->l->ops->settle(h->l, p, p->tokens * 2 / 3, true);
-    hungry_ask(h, (int)(p - h->permits));
-}
-
-static void on_hungry(struct permit *p, void *arg)
-{
-    struct hungry *h = arg;
-    int i = (int)(p - h->permits);
-
-    h->granted++;
-    spend_add(&spends, loop_now_us(loop), BUCKET_UNIT);
-    spend_add(&token_spends, loop_now_us(loop), p->tokens * 2 / 3 * BUCKET_UNIT);
-    timer_init(&h->timers[i], on_held_long_enough, p);
-    timer_start(loop, &h->timers[i], loop_now_us(loop) + h->hold_us);
-}
-
-struct fleet {
-    int n;
-    struct pool_conf conf;
-    int64_t tokens, hold_us;
-    double least_use;   /* of the requests limit, over the last minutes */
-    double most_trips;  /* ticks per grant; 0: not asked */
-    double least_share; /* least served against most */
-};
-
-static void run_fleet(const struct fleet *f)
-{
-    int64_t ticks, least = INT64_MAX, most = 0, sum = 0;
-    struct pool_limits lim;
-
-    spends.n = token_spends.n = 0;
-    pool_limits_of(&lim, &f->conf, 500000);
-    for (int i = 0; i < f->n; i++) {
-        hungry[i] = (struct hungry){.l = open_limiter(i, &f->conf), .tokens = f->tokens, .hold_us = f->hold_us};
-        for (int k = 0; k < BACKLOG; k++)
-            hungry_ask(&hungry[i], k);
+    (void)state;
+    open_limiter(0, &conf);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        (void)try_to_send(&p, rows[i].took_us);
+        assert_true(try_to_send(&p, 0));
+        assert_int_equal(p.send_before_us - p.tick_us, rows[i].age_us);
     }
+    for (int i = 0; i < 700; i++) /* no longer needed */
+        assert_true(try_to_send(&p, SECOND));
+    assert_true(try_to_send(&p, 0));
+    assert_int_equal(p.send_before_us - p.tick_us, SECOND);
+    for (int i = 0; i < 1300; i++)
+        (void)try_to_send(&p, SECOND * 4 / 10);
+    assert_int_equal(p.send_before_us - p.tick_us, SECOND / 2);
+}
+
+static void test_stale_grants_of_one_tick_count_once(void **state)
+{
+    const struct pool_conf conf = {.id = "a", .requests_per_minute = 6000};
+    struct limiter *l = open_limiter(0, &conf);
+    struct permit p[8];
+
+    (void)state;
+    ask(l, &p[0], 0, 0, 0);
     run_for(10 * SECOND);
-    ticks = metric_get(METRIC_LIMITER_TICKS);
-    for (int i = 0; i < f->n; i++)
-        sum -= hungry[i].granted;
-    run_for(180 * SECOND);
-    ticks = metric_get(METRIC_LIMITER_TICKS) - ticks;
-    for (int i = 0; i < f->n; i++) {
-        sum += hungry[i].granted;
-        least = hungry[i].granted < least ? hungry[i].granted : least;
-        most = hungry[i].granted > most ? hungry[i].granted : most;
-    }
-    print_message("n=%d granted=%lld use=%.4f trips=%.4f share=%.3f\n", f->n, (long long)sum,
-                  (double)sum / 3 / (double)f->conf.requests_per_minute, (double)ticks / (double)sum,
-                  (double)least / (double)most);
-    if (lim.req_cap > 0) {
-        assert_true(spend_worst(&spends, (double)lim.req_cap, (double)lim.req_rate) <= 1.0);
-        assert_true(spend_max(&spends, 60 * SECOND) <= f->conf.requests_per_minute * BUCKET_UNIT);
-        assert_true((double)sum / 3 >= f->least_use * (double)f->conf.requests_per_minute);
-    }
-    if (lim.tok_cap > 0) {
-        assert_true(spend_worst(&token_spends, (double)lim.tok_cap, (double)lim.tok_rate) <= 1.0);
-        assert_true(spend_max(&token_spends, 60 * SECOND) <= f->conf.tokens_per_minute * BUCKET_UNIT);
-    }
-    assert_true(f->most_trips == 0 || (double)ticks <= f->most_trips * (double)sum);
-    assert_true((double)least >= f->least_share * (double)most);
+    l->ops->settle(l, &p[0], -1, false); /* an unsent one of which nobody knows why: far too late */
+    for (int i = 0; i < 8; i++)
+        ask(l, &p[i], 0, 0, 0);
+    run_for(SECOND * 7 / 10);
+    assert_int_equal(n_done, 9);
+    for (int i = 0; i < 8; i++)
+        l->ops->settle(l, &p[i], -1, false);
+    assert_true(try_to_send(&p[0], 0));
+    assert_int_equal(p[0].send_before_us - p[0].tick_us, SECOND);
 }
 
-/* U* of requests is 0.98 * 60 / 60.5 = 0.9719. */
-static void test_fleet_of_one(void **state)
+static void test_slots_alone_need_no_age(void **state)
 {
-    const struct fleet f = {.n = 1,
-                            .conf = {.id = "a", .requests_per_minute = 6000},
-                            .hold_us = SECOND / 2,
-                            .least_use = 0.967,
-                            .most_trips = 0.05,
-                            .least_share = 1};
+    const struct pool_conf conf = {.id = "a", .concurrency = 2};
+    struct permit p;
 
     (void)state;
-    run_fleet(&f);
-}
-
-static void test_fleet_of_two(void **state)
-{
-    const struct fleet f = {.n = 2,
-                            .conf = {.id = "a", .requests_per_minute = 7000},
-                            .hold_us = SECOND / 2,
-                            .least_use = 0.967,
-                            .most_trips = 0.05,
-                            .least_share = 0.9};
-
-    (void)state;
-    run_fleet(&f);
-}
-
-static void test_fleet_of_eight(void **state)
-{
-    const struct fleet f = {.n = 8,
-                            .conf = {.id = "a", .requests_per_minute = 3000},
-                            .hold_us = SECOND,
-                            .least_use = 0.967,
-                            .least_share = 0.9};
-
-    (void)state;
-    run_fleet(&f);
-}
-
-static void test_fleet_with_tiny_limit(void **state)
-{
-    const struct fleet f = {.n = 2,
-                            .conf = {.id = "a", .requests_per_minute = 60},
-                            .hold_us = SECOND,
-                            .least_use = 0.96,
-                            .least_share = 0.5};
-
-    (void)state;
-    run_fleet(&f);
-}
-
-static void test_fleet_with_tokens(void **state)
-{
-    const struct fleet f = {
-        .n = 3,
-        .conf = {.id = "a", .requests_per_minute = 9000, .tokens_per_minute = 1000000, .largest_call = 20000},
-        .tokens = 200,
-        .hold_us = 2 * SECOND,
-        .least_use = 0.5,
-        .least_share = 0.8};
-
-    (void)state;
-    run_fleet(&f);
-}
-
-static void test_fleet_with_slots(void **state)
-{
-    const struct fleet f = {.n = 3,
-                            .conf = {.id = "a", .requests_per_minute = 100000, .concurrency = 90},
-                            .hold_us = SECOND,
-                            .least_use = 0.046,
-                            .most_trips = 0.7,
-                            .least_share = 0.8};
-
-    (void)state;
-    run_fleet(&f);
+    open_limiter(0, &conf);
+    assert_true(try_to_send(&p, SECOND));
+    assert_int_equal(p.send_before_us, 0);
 }
 
 int main(void)
@@ -405,12 +303,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unused_tokens_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause_is_seen_by_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slots_and_stop, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_fleet_of_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_fleet_of_two, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_fleet_of_eight, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_fleet_with_tiny_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_fleet_with_tokens, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_fleet_with_slots, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slow_handshake_is_reached, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stale_grants_of_one_tick_count_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slots_alone_need_no_age, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

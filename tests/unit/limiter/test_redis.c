@@ -322,6 +322,7 @@ static void test_missed_deadline_is_not_charged_twice(void **state)
     assert_true(worth < lim.tok_cap - 900 * BUCKET_UNIT); /* it was never full */
     assert_in_range(state_field("tutti:{missed}:s", "tok"), worth - 900 * BUCKET_UNIT - 10, worth - 900 * BUCKET_UNIT);
     assert_int_equal(state_field("tutti:{missed}:s", "held"), 900 * BUCKET_UNIT);
+    assert_int_equal(state_field("tutti:{missed}:s", "age"), 2 * SECOND); /* J: the last argument but costs */
 }
 
 static void test_lost_function_and_killed_server(void **state)
