@@ -62,7 +62,7 @@ struct journal_redis {
     bool is_spool_loaded;
     bool is_alive_sent; /* while REPLAYING */
     bool is_announced;  /* announce() was called */
-    bool was_announced; /* and Redis took it */
+    bool was_announced; /* and Redis took it, or may have: nothing that is sent now is the first */
     int64_t announced_ms;
     bool is_left;           /* the liveness key says so: not renewed again */
     char server_id[32];     /* at the last READY, "" before the first */

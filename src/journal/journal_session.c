@@ -221,8 +221,10 @@ static void on_announced(void *arg, const struct redis_reply *reply, int error)
 {
     struct journal_redis *j = arg;
 
-    if (error != 0)
+    if (error != 0) { /* a successor may have announced itself meanwhile: it is not to be beaten by a repetition */
+        j->was_announced |= error != -ENOTCONN;
         return;
+    }
     if (reply->type == REDIS_INT && reply->i > 0) {
         j->was_announced = true;
         j->announced_ms = reply->i;

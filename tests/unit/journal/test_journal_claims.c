@@ -79,11 +79,40 @@ static void test_cancelled_after_a_lost_answer(void **state)
     bench_close(&b);
 }
 
+/* Redis takes our announcement when we have given up waiting for the reply, then a successor's. Said again after
+ * reconnecting, ours must not win. */
+static void test_repeated_first_announcement(void **state)
+{
+    static const char *const successor[] = {"HSET", "tutti:slots:g", "1", "1/ffffffffffffffff 99999999999999"};
+    struct bench b;
+    struct journal *j;
+    struct answer set = {.rig = &b.rig};
+
+    (void)state;
+    bench_open(&b);
+    j = ready_journal(&b, "1", 60000);
+    (void)kill(b.server.pid, SIGSTOP);
+    j->ops->announce(j, "1");
+    assert_true(wait_down(&b, j, true, 5000));
+    assert_int_equal(redis_send(b.rig.redis, 4, successor, NULL, 5000000, rig_answer, &set), 0);
+    run_ms(&b, 20);
+    (void)kill(b.server.pid, SIGCONT);
+    assert_true(rig_wait(&b.rig, &set.n, 1, 5000));
+    assert_int_equal(set.type, REDIS_INT);
+    assert_int_equal(set.i, 0); /* ours was there */
+    assert_true(wait_down(&b, j, false, 10000));
+    run_ms(&b, 50);
+    assert_string_equal(rig_ask(&b.rig, "HGET tutti:slots:g 1").s, "1/ffffffffffffffff 99999999999999");
+    stop(&b, j, true);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts_workers_that_are_down),
         cmocka_unit_test(test_cancelled_after_a_lost_answer),
+        cmocka_unit_test(test_repeated_first_announcement),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
