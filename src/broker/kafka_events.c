@@ -119,16 +119,15 @@ static void deliver(struct kafka *k, struct kafka_part *p, const rd_kafka_messag
     };
 
     p->next = m->offset + 1;
+    p->n_above = 0;
     k->ev->message(k->ev_arg, &p->pub, &out);
 }
 
-static void on_part_error(struct kafka *k, const struct kafka_part *p, const rd_kafka_message_t *m)
+static void on_part_error(struct kafka *k, struct kafka_part *p, const rd_kafka_message_t *m)
 {
-    /* Deleted under our reading position: where to go on is decided at the start, from the commit (kafka.on_gap). */
-    if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
-        kafka_fail(k, k->conf->on_gap == KAFKA_GAP_STOP ? EX_DATAERR : EX_TEMPFAIL,
-                   "%s [%d]: offset %lld was deleted before it was read: %s", p->topic, p->pub.partition,
-                   (long long)m->offset, rd_kafka_message_errstr(m));
+    if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) { /* deleted under our reading position, most likely */
+        p->state = PART_LOOKUP;                           /* which tells where it goes on */
+        kafka_pump(k);
         return;
     }
     on_error(k, m->err, rd_kafka_message_errstr(m));
@@ -136,9 +135,7 @@ static void on_part_error(struct kafka *k, const struct kafka_part *p, const rd_
 
 int kafka_part_poll(struct kafka *k, struct kafka_part *p)
 {
-    if (p->state != PART_ACTIVE)
-        return 0;
-    for (int i = 0; i < MAX_SKIPPED; i++) {
+    for (int i = 0; i < MAX_SKIPPED && p->state == PART_ACTIVE; i++) {
         rd_kafka_message_t *m = rd_kafka_consume_queue(p->queue, 0);
         bool is_new;
 

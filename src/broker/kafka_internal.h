@@ -157,12 +157,11 @@ struct kafka_part {
     enum kafka_part_state state;
     bool is_announced; /* assigned() was called */
     bool is_released;
-    bool is_looking;         /* part of the lookup under way */
     int n_gathered;          /* publications waiting for a batch */
     int n_in_flight;         /* publications in the batch under way */
     uint64_t mark;           /* batch number that has taken its position */
     int64_t next;            /* lower offsets are not delivered again */
-    int n_above;             /* lookups in a row with the commit above the high watermark */
+    int n_above;             /* lookups in a row that found no reason to go on elsewhere */
     rd_kafka_queue_t *queue; /* its own queue while fetching */
     int fd;                  /* eventfd of that queue, -1: none */
     struct watch *watch;
@@ -263,6 +262,8 @@ void kafka_change_add(struct kafka *k, rd_kafka_event_t *ev);
 void kafka_changes_run(struct kafka *k);
 bool kafka_is_revoking(const struct kafka *k);
 void kafka_part_free(struct kafka_part *p);
+/* The library stops to fetch it; it may be given to it again. */
+void kafka_part_take_back(struct kafka *k, struct kafka_part *p);
 /* Gives up a partition: its gathered publications go to `stale`, lost() is called when the engine knew it. */
 void kafka_part_lose(struct kafka *k, struct kafka_part *p);
 void kafka_snapshot_renew(struct kafka *k);

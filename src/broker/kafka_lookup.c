@@ -3,7 +3,8 @@
  * (loop_work, calls of at most a second), until they are answered; then gives the partition to the library with an
  * explicit offset and its own queue. The library is never left to choose: it can restart a partition at 0. An open
  * transaction of a dead owner holds the answer back for up to 20 s; after one time-out partitions are asked one by one,
- * so that only those concerned wait. Loop thread but for the work itself. source: reference/kafka.md 4.11 */
+ * so that only those concerned wait. A partition whose reading position retention has overtaken comes here again and
+ * goes on behind the gap, its jobs untouched. Loop thread but for the work itself. source: reference/kafka.md 4.11 */
 #include "broker/kafka_internal.h"
 
 #include <string.h>
@@ -116,28 +117,62 @@ static bool decide(struct kafka *k, struct kafka_part *p, int64_t committed, con
     return true;
 }
 
-/* Gives one partition to the library and to the engine. */
-static void start(struct kafka *k, struct kafka_part *p, const rd_kafka_topic_partition_t *e,
-                  const struct kafka_start_at *at, int64_t high)
+/* The library gave up at our reading position, with jobs of the partition under way. True: it goes on at p->next, which
+ * is moved over what retention deleted. */
+static bool decide_again(struct kafka *k, struct kafka_part *p, const struct place *at)
+{
+    if (p->next >= at->low) {
+        if (++p->n_above >= ABOVE_TIMES) /* a recreated topic: the next start sorts it out */
+            kafka_fail(k, EX_TEMPFAIL, "%s [%d]: offset %lld cannot be read, there is [%lld, %lld)", p->topic,
+                       p->pub.partition, (long long)p->next, (long long)at->low, (long long)at->high);
+        return p->next <= at->high && k->fail_code == 0;
+    }
+    metric_add(METRIC_OFFSET_GAPS, 1);
+    if (k->conf->on_gap == KAFKA_GAP_STOP) {
+        kafka_fail(k, EX_DATAERR,
+                   "%s [%d]: offset %lld was deleted before it was read, the first is %lld "
+                   "(kafka.on_gap: stop)",
+                   p->topic, p->pub.partition, (long long)p->next, (long long)at->low);
+        return false;
+    }
+    log_event(LOG_WARN, "partition_overtaken", "topic=\"%s\" part=%d off=%lld first=%lld", p->topic, p->pub.partition,
+              (long long)p->next, (long long)at->low);
+    p->next = at->low;
+    return true;
+}
+
+/* Gives one partition to the library, which fetches from p->next on. */
+static bool fetch(struct kafka *k, struct kafka_part *p)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_error_t *error;
-    char *metadata = NULL;
 
-    log_start(p, at, e->offset);
     open_queue(k, p);
-    rd_kafka_topic_partition_list_add(list, p->topic, p->pub.partition)->offset = at->fetch;
+    rd_kafka_topic_partition_list_add(list, p->topic, p->pub.partition)->offset = p->next;
     error = rd_kafka_incremental_assign(k->consumer, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (error != NULL) {
         kafka_fail(k, EX_SOFTWARE, "assigning %s [%d]: %s", p->topic, p->pub.partition, rd_kafka_error_string(error));
         rd_kafka_error_destroy(error);
-        return;
+        return false;
     }
+    p->state = PART_ACTIVE;
+    return true;
+}
+
+/* Gives one partition to the library and to the engine. */
+static void start(struct kafka *k, struct kafka_part *p, const rd_kafka_topic_partition_t *e,
+                  const struct kafka_start_at *at, int64_t high)
+{
+    char *metadata = NULL;
+
+    log_start(p, at, e->offset);
     p->pub.start = at->base;
     p->pub.high = high;
     p->next = at->fetch;
-    p->state = PART_ACTIVE;
+    p->n_above = 0;
+    if (!fetch(k, p))
+        return;
     p->is_announced = true;
     metric_add(METRIC_PARTITIONS, 1);
     if (at->has_metadata && e->metadata_size > 0)
@@ -161,6 +196,21 @@ static void note_error(struct kafka *k, rd_kafka_resp_err_t err)
         log_event(LOG_INFO, "kafka_partition_waits", "why=\"%s\"", rd_kafka_err2str(err));
 }
 
+/* False: the partition has to be asked again. */
+static bool settle(struct kafka *k, struct kafka_part *p, const rd_kafka_topic_partition_t *e, const struct place *at)
+{
+    struct kafka_start_at start_at;
+
+    if (e->err != RD_KAFKA_RESP_ERR_NO_ERROR || !at->has_range || k->fail_code != 0)
+        return false;
+    if (p->is_announced)
+        return decide_again(k, p, at) && fetch(k, p);
+    if (!decide(k, p, e->offset, at, &start_at))
+        return false;
+    start(k, p, e, &start_at, at->high);
+    return true;
+}
+
 static void on_done(struct work *w)
 {
     struct kafka_lookup *l = CONTAINER_OF(w, struct kafka_lookup, work);
@@ -171,16 +221,12 @@ static void on_done(struct work *w)
     for (int i = 0; i < l->list->cnt; i++) {
         const rd_kafka_topic_partition_t *e = &l->list->elems[i];
         struct kafka_part *p = kafka_part_find(&k->parts, e->topic, e->partition);
-        struct kafka_start_at at;
 
         /* It may have been revoked meanwhile, and even be assigned again. */
         if (p == NULL || p->state != PART_LOOKUP || p->pub.epoch != l->places[i].epoch || k->state != KAFKA_RUNNING)
             continue;
-        if (e->err == RD_KAFKA_RESP_ERR_NO_ERROR && l->places[i].has_range && k->fail_code == 0 &&
-            decide(k, p, e->offset, &l->places[i], &at)) {
-            start(k, p, e, &at, l->places[i].high);
+        if (settle(k, p, e, &l->places[i]))
             continue;
-        }
         is_any_open = true;
         list_del(&p->link); /* the next one first */
         list_add_tail(&k->parts, &p->link);
@@ -226,6 +272,7 @@ void kafka_lookup_start(struct kafka *k)
 
         if (p->state != PART_LOOKUP || is_held_by_batch(k, p) || (k->is_lookup_single && l->list->cnt > 0))
             continue;
+        kafka_part_take_back(k, p);
         l->places = mem_resize(l->places, (size_t)(l->list->cnt + 1) * sizeof(*l->places));
         l->places[l->list->cnt] = (struct place){.epoch = p->pub.epoch};
         (void)rd_kafka_topic_partition_list_add(l->list, p->topic, p->pub.partition);

@@ -136,6 +136,19 @@ static void apply_assign(struct kafka *k, const struct kafka_change *c)
     kafka_lookup_start(k);
 }
 
+void kafka_part_take_back(struct kafka *k, struct kafka_part *p)
+{
+    rd_kafka_topic_partition_list_t *list;
+
+    if (p->queue == NULL)
+        return;
+    list = rd_kafka_topic_partition_list_new(1);
+    (void)rd_kafka_topic_partition_list_add(list, p->topic, p->pub.partition);
+    note("incremental_unassign", rd_kafka_incremental_unassign(k->consumer, list));
+    rd_kafka_topic_partition_list_destroy(list);
+    stop_fetching(p);
+}
+
 /* Takes the partitions of a REVOKE away: from the library first, then from the engine. */
 static void apply_revoke(struct kafka *k, const struct kafka_change *c)
 {

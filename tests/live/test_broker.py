@@ -476,6 +476,30 @@ def test_base_deleted_by_retention(bed, policy):
     d.stop()
 
 
+@pytest.mark.parametrize("policy", ["continue", "stop"])
+def test_reading_position_deleted_by_retention(bed, policy):
+    bed.create(1)
+    bed.send(str(i).ljust(2000) for i in range(3000))
+    d = Driver(bed, "-d", 1500, "-p", 65536, *(["-G"] if policy == "stop" else []))
+    d.wait_for("assigned")
+    time.sleep(1)  # some 600 of them are fetched
+    for f in bed.admin.delete_records([TopicPartition(bed.jobs, 0, 2500)]).values():
+        f.result(30)
+    if policy == "stop":
+        assert d.wait_for("failed")[0].startswith("failed 65 ")
+        return
+    seen = bed.read(1000, seconds=30)
+    assert max(seen.values()) == 1 and all(str(i) in seen for i in [*range(300), *range(2500, 3000)])
+    assert len(seen) < 2500
+    log = (bed.where / "driver-0.log").read_text()
+    assert "partition_overtaken" in log and "first=2500" in log, log[-2000:]
+    bed.send(range(3000, 3100))
+    later = bed.read(len(seen) + 100)
+    assert len(later) == len(seen) + 100 and max(later.values()) == 1
+    assert len([x for x in d.lines if x.startswith(("assigned", "lost", "odd"))]) == 1, d.lines
+    d.stop()
+
+
 def test_second_process_of_a_slot_ends_one_of_them_with_70(bed):
     bed.create(4)
     a = Driver(bed, "-d", 20, "-i", 50, slot="same")
