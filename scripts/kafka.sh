@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs a small real Kafka (KRaft, no ZooKeeper) for tests.
 #
 #   kafka.sh start  DIR PORT [NODES]   start the nodes that do not run yet; returns when all are ready
@@ -20,7 +21,7 @@ version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/kafka
 cache=${KAFKA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tutti-kafka}/$version
 cluster=tuttituttituttituttiAA # any 16 bytes in base64url
 
-usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 2; }
+usage() { sed -n '3,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 2; }
 say() { echo "kafka.sh: $*" >&2; }
 classpath() { printf '%s:' "$cache"/libs/*.jar; }
 running() { # directory: is its pid alive, and still ours? (pids are reused; a zombie has no command line)

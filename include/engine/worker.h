@@ -9,6 +9,8 @@
 struct worker;
 
 struct worker_conf {
+    const char *const *topics; /* topics[n_topics]: jobs topics in order of priority; borrowed. NULL: all equal */
+    int n_topics;
     int max_in_flight; /* jobs.max_in_flight */
     int64_t grace_us;  /* shutdown.grace: how long a drain waits for jobs that have begun */
 };

@@ -134,7 +134,8 @@ static const struct option options[] = {
      .help = "Redis of the journal."},
     {"journal.ttl", OPT_DURATION, IN_CONFIG(journal.ttl_us), .flags = OPT_AUTO, RANGE(MINUTE, 365 * DAY),
      .fallback = "auto",
-     .help = "How long an answer is kept when nothing commits it. `auto`: the jobs topic's retention and one day."},
+     .help = "How long an answer is kept when nothing commits it. `auto`: 8 days, Kafka's usual retention and"
+             " one; set it when the jobs topic keeps records longer (a warning says so at start)."},
 
     {"providers.*.api", OPT_ENUM, IN_PROVIDER(api), .flags = OPT_REQUIRED, .words = "openai",
      .help = "Wire dialect. `openai` serves every OpenAI-compatible endpoint."},
@@ -215,7 +216,7 @@ static const struct option options[] = {
      .help = "`auto`: pretty on a terminal, else logfmt."},
 
     {"workers", OPT_INT, IN_CONFIG(workers), .flags = OPT_AUTO, RANGE(1, 64), .fallback = "auto",
-     .help = "Worker threads; `auto`: one per processor this process may use."},
+     .help = "Worker threads; `auto`: one per processor this process may use, at most 4."},
 };
 /* clang-format on */
 static_assert(ARRAY_LEN(options) <= OPTION_MAX, "callers keep arrays of OPTION_MAX");

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -45,6 +46,14 @@ struct member {
     int exit_code;     /* written by the thread before it posts on_member_over() */
 };
 
+/* A Redis server that must answer before anything starts. */
+struct reach {
+    struct process *process;
+    struct redis_conf conf;
+    struct redis *redis;
+    bool is_up;
+};
+
 struct process {
     const struct config *config;
     struct wiring wiring;
@@ -52,8 +61,7 @@ struct process {
     struct rng rng;
     int signal_fd;
     struct watch *signals;
-    struct redis_conf redis_conf;
-    struct redis *redis; /* for the slot only */
+    struct reach reaches[2]; /* reaches[wiring.n_redis_urls]; the first also leases the slot and is kept for it */
     struct slot *slot;
     char slot_name[64];
     struct timer start_timeout;
@@ -186,11 +194,19 @@ static void on_slot_lost(void *arg)
 static void on_start_timeout(void *arg)
 {
     struct process *p = arg;
-    bool is_refused = redis_is_refused(p->redis);
 
-    log_event(LOG_ERROR, is_refused ? "redis_refused_start" : "redis_unreachable", "host=\"%s\" port=%d",
-              p->redis_conf.host, p->redis_conf.port);
-    p->exit_code = is_refused ? EXIT_REFUSED : EXIT_UNAVAILABLE;
+    for (int i = 0; i < p->wiring.n_redis_urls; i++) {
+        const struct reach *r = &p->reaches[i];
+        bool is_refused = redis_is_refused(r->redis);
+
+        if (r->is_up)
+            continue;
+        log_event(LOG_ERROR, is_refused ? "redis_refused_start" : "redis_unreachable", "host=\"%s\" port=%d",
+                  r->conf.host, r->conf.port);
+        p->exit_code = is_refused ? EXIT_REFUSED : EXIT_UNAVAILABLE;
+    }
+    if (p->exit_code == 0)
+        p->exit_code = EXIT_UNAVAILABLE; /* they answer, but no slot was leased */
     finish(p);
 }
 
@@ -237,51 +253,75 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static void drop_redis(void *arg)
+/* What only had to be there is closed again: the workers have connections of their own. */
+static void drop_reaches(void *arg)
 {
     struct process *p = arg;
 
-    redis_free(TAKE(p->redis));
+    for (int i = p->config->kafka.slot == NULL ? 1 : 0; i < p->wiring.n_redis_urls; i++)
+        redis_free(TAKE(p->reaches[i].redis));
 }
 
-/* A configured slot needs Redis only to be there: the workers have connections of their own. */
 static void on_redis_up(void *arg)
 {
-    struct process *p = arg;
-
-    if (p->config->kafka.slot == NULL || p->n_running > 0 || p->is_draining)
-        return;
-    loop_post(p->loop, drop_redis, p);
-    start_members(p);
-}
-
-static void on_redis_down(void *arg, const char *why)
-{
-    (void)arg;
-    (void)why; /* logged by the connection */
-}
-
-/* Redis must answer before anything starts; it also hands out the slot when none is configured. */
-static void reach_redis(struct process *p)
-{
-    static const struct redis_events events = {.up = on_redis_up, .down = on_redis_down};
+    struct reach *r = arg;
+    struct process *p = r->process;
     char owner[24];
 
-    timer_start(p->loop, &p->start_timeout, loop_now_us(p->loop) + START_TIMEOUT_US);
-    p->redis = redis_new(p->loop, &p->rng, &p->redis_conf, &events, p);
-    if (p->config->kafka.slot != NULL)
+    if (r->is_up)
         return;
+    r->is_up = true;
+    for (int i = 0; i < p->wiring.n_redis_urls; i++)
+        if (!p->reaches[i].is_up)
+            return;
+    if (p->is_draining)
+        return;
+    loop_post(p->loop, drop_reaches, p);
+    if (p->config->kafka.slot != NULL) {
+        start_members(p);
+        return;
+    }
     snprintf(owner, sizeof(owner), "%016llx", (unsigned long long)rng_u64(&p->rng));
-    p->slot = slot_lease(p->loop, p->redis, p->config->kafka.group, owner, 0, on_leased, on_slot_lost, p);
+    p->slot = slot_lease(p->loop, p->reaches[0].redis, p->config->kafka.group, owner, 0, on_leased, on_slot_lost, p);
+}
+
+/* -EINVAL, logged: a URL that cannot be read (the configuration's check lets none through). */
+static int reach_redis(struct process *p)
+{
+    static const struct redis_events events = {.up = on_redis_up};
+    const char *why;
+
+    timer_start(p->loop, &p->start_timeout, loop_now_us(p->loop) + START_TIMEOUT_US);
+    for (int i = 0; i < p->wiring.n_redis_urls; i++) {
+        struct reach *r = &p->reaches[i];
+
+        if (redis_conf_parse(p->wiring.redis_urls[i], &r->conf, &why) < 0) {
+            log_event(LOG_ERROR, "redis_url", "why=\"%s\"", why);
+            return -EINVAL;
+        }
+        r->process = p;
+        r->conf.ca_file = mem_strdup(p->config->redis.ca_file);
+        r->conf.name = "start";
+        r->redis = redis_new(p->loop, &p->rng, &r->conf, &events, r);
+    }
+    return 0;
+}
+
+/* The processors that this process may use, which is not all of a machine's in a container. */
+static int count_processors(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
 static int count_workers(const struct config *c)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int n = count_processors();
 
     if (c->workers > 0)
         return (int)c->workers;
-    return cores < 1 ? 1 : cores > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : (int)cores;
+    return n > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : n;
 }
 
 static void process_done(struct process *p)
@@ -290,8 +330,10 @@ static void process_done(struct process *p)
         loop_free(p->members[i].loop);
     mem_free(p->members);
     timer_stop(p->loop, &p->start_timeout);
-    redis_free(p->redis);
-    redis_conf_done(&p->redis_conf);
+    for (int i = 0; i < p->wiring.n_redis_urls; i++) {
+        redis_free(p->reaches[i].redis);
+        redis_conf_done(&p->reaches[i].conf);
+    }
     watch_free(p->signals);
     (void)close(p->signal_fd);
     wiring_done(&p->wiring);
@@ -301,7 +343,6 @@ static void process_done(struct process *p)
 int run_service(const struct config *config)
 {
     struct process p = {.config = config};
-    const char *why;
 
     raise_descriptor_limit();
     p.loop = loop_new();
@@ -314,16 +355,11 @@ int run_service(const struct config *config)
     p.members = mem_zero(sizeof(*p.members) * (size_t)p.n_members);
     if (config->kafka.slot != NULL)
         snprintf(p.slot_name, sizeof(p.slot_name), "%s", config->kafka.slot);
-    if (!p.wiring.needs_redis) {
+    if (p.wiring.n_redis_urls == 0) {
         start_members(&p);
-    } else if (redis_conf_parse(config->redis.url, &p.redis_conf, &why) < 0) {
-        log_event(LOG_ERROR, "redis_url", "why=\"%s\"", why);
+    } else if (reach_redis(&p) < 0) {
         p.exit_code = EXIT_CONFIG;
         loop_stop(p.loop);
-    } else {
-        p.redis_conf.ca_file = mem_strdup(config->redis.ca_file);
-        p.redis_conf.name = "start";
-        reach_redis(&p);
     }
     loop_run(p.loop);
     process_done(&p);

@@ -134,7 +134,10 @@ void wiring_init(struct wiring *w, const struct config *config)
     providers = arena_zero(w->arena, sizeof(*providers) * (config->n_providers + 1));
     make_providers(w, providers);
     make_models(w, providers);
-    w->needs_redis = config->journal.is_enabled || w->n_pools > 0 || config->kafka.slot == NULL;
+    if (w->n_pools > 0 || config->kafka.slot == NULL)
+        w->redis_urls[w->n_redis_urls++] = config->redis.url; /* first: it leases the slot */
+    if (config->journal.is_enabled && (w->n_redis_urls == 0 || strcmp(config->journal.url, config->redis.url) != 0))
+        w->redis_urls[w->n_redis_urls++] = config->journal.url;
 }
 
 void wiring_done(struct wiring *w)
@@ -272,7 +275,9 @@ int crew_init(struct crew *c, const struct wiring *w, struct loop *loop, const c
               worker_stopped stopped, void *arg)
 {
     static const struct http_curl_conf http_conf = {.user_agent = "tutti"};
-    struct worker_conf conf = {.max_in_flight = (int)w->config->jobs.max_in_flight,
+    struct worker_conf conf = {.topics = w->config->kafka.jobs.items,
+                               .n_topics = (int)w->config->kafka.jobs.n,
+                               .max_in_flight = (int)w->config->jobs.max_in_flight,
                                .grace_us = w->config->shutdown_grace_us};
     struct env env;
 

@@ -20,7 +20,8 @@ struct wiring {
     struct registry registry;
     const struct pool_conf *pools; /* pools[n_pools] */
     int n_pools;
-    bool needs_redis; /* the journal, a limit or a leased slot */
+    const char *redis_urls[2]; /* redis_urls[n_redis_urls]: servers that must be there at start; may hold passwords */
+    int n_redis_urls;
 };
 
 /* Compiles the configuration, which must outlive the wiring.

@@ -12,6 +12,8 @@ int cmd_run(struct cli *c)
 
     if (c->n_args > 0)
         return cli_usage(c, "takes no argument, '%s' was given", c->args[0]);
+    if (c->is_json)
+        return cli_usage(c, "has no --json: its log has log.format: json");
     r = cli_load_config(c, &config);
     if (r != CLI_OK)
         return r;

@@ -87,6 +87,8 @@ int cmd_sim(struct cli *c)
 
     if (c->n_args > 0)
         return cli_usage(c, "takes no argument, '%s' was given", c->args[0]);
+    if (c->is_json)
+        return cli_usage(c, "has no --json");
     sim_raise_fd_limit();
     sim_conf_init(&conf);
     r = read_flags(c, &conf);

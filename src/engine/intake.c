@@ -14,19 +14,23 @@ static bool may_poll(const struct partition *p)
     return p->is_readable && !p->is_revoking && p->held == NULL && window_has_room(&p->window);
 }
 
-/* The next partition in turn that may be asked; it goes to the end of the line, so that none starves. */
+/* The next partition in turn among those of the most urgent topic that may be asked; it goes to the end of the line, so
+ * that none of its equals starves. */
 static struct partition *next_partition(struct worker *w)
 {
+    struct partition *best = NULL;
+
     LIST_EACH (it, &w->partitions) {
         struct partition *p = LIST_ENTRY(it, struct partition, link);
 
-        if (may_poll(p)) {
-            list_del(&p->link);
-            list_add_tail(&w->partitions, &p->link);
-            return p;
-        }
+        if (may_poll(p) && (best == NULL || p->rank < best->rank))
+            best = p;
     }
-    return NULL;
+    if (best != NULL) {
+        list_del(&best->link);
+        list_add_tail(&w->partitions, &best->link);
+    }
+    return best;
 }
 
 void intake_pump(void *worker)

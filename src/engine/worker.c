@@ -3,6 +3,8 @@
  */
 #include "engine/worker.h"
 
+#include <string.h>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -97,6 +99,14 @@ static void on_dropped(void *arg, struct publication *pub)
 
 /* --- partitions --- */
 
+static int rank_of(const struct worker *w, const char *topic)
+{
+    for (int i = 0; i < w->conf.n_topics; i++)
+        if (strcmp(w->conf.topics[i], topic) == 0)
+            return i;
+    return 0;
+}
+
 static void on_assigned(void *arg, struct broker_part *bp, const char *metadata)
 {
     struct worker *w = arg;
@@ -104,6 +114,7 @@ static void on_assigned(void *arg, struct broker_part *bp, const char *metadata)
 
     p->worker = w;
     p->bp = bp;
+    p->rank = rank_of(w, bp->topic);
     bp->user = p;
     list_init(&p->link);
     list_init(&p->jobs);

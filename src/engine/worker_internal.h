@@ -15,6 +15,7 @@ struct partition {
     struct list jobs; /* of this partition, published ones included */
     int n_running;    /* of those, not yet published */
     struct job *held; /* read, but beyond the window's span: opened when the base moves */
+    int rank;         /* place of its topic in the order of priority */
     bool is_readable;
     bool is_revoking;
     bool is_released;
