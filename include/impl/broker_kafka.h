@@ -35,6 +35,7 @@ struct kafka_conf {
     int64_t commit_interval_us;
     int64_t prefetch_bytes;                  /* per partition */
     int64_t session_timeout_us;              /* 0: 20 s */
+    int64_t long_retention_us;               /* jobs topics that keep longer are warned of at start; 0: none is */
     const char *slot;                        /* stable name of this process in the group */
     int worker;                              /* index in the process; transactional.id is group-slot-worker */
     const struct kafka_property *properties; /* properties[n_properties] */

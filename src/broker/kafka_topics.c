@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Topics at start: waits for a broker, makes the missing ones with the broker's defaults, reads max.message.bytes of
- * the output topics. Committer thread only (every call here blocks, in slices of a second). It never changes an
- * existing topic. */
+ * the output topics and, once, how long the jobs topics keep. Committer thread only (every call here blocks, in slices
+ * of a second). It never changes an existing topic. */
 #include "broker/kafka_internal.h"
 
 #include <stdio.h>
@@ -145,46 +145,85 @@ static int ensure(struct kafka_txn *x, const char *topic, int64_t deadline_us, c
     }
 }
 
-static void read_limit(struct kafka_txn *x, const rd_kafka_ConfigResource_t *r)
+/* False: the topic's configuration does not say. */
+static bool get_number(const rd_kafka_ConfigResource_t *r, const char *name, long long *out)
 {
     size_t n = 0;
     const rd_kafka_ConfigEntry_t **e = rd_kafka_ConfigResource_configs(r, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(rd_kafka_ConfigEntry_name(e[i]), name) != 0 || rd_kafka_ConfigEntry_value(e[i]) == NULL)
+            continue;
+        *out = strtoll(rd_kafka_ConfigEntry_value(e[i]), NULL, 10);
+        return true;
+    }
+    return false;
+}
+
+static void read_limit(struct kafka_txn *x, const rd_kafka_ConfigResource_t *r)
+{
     const char *topic = rd_kafka_ConfigResource_name(r);
+    long long v;
 
     if (rd_kafka_ConfigResource_error(r) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         log_event(LOG_WARN, "kafka_limit_unknown", "topic=\"%s\" why=\"%s\"", topic,
                   rd_kafka_ConfigResource_error_string(r));
         return;
     }
-    for (size_t i = 0; i < n; i++) {
-        long long v;
-
-        if (strcmp(rd_kafka_ConfigEntry_name(e[i]), "max.message.bytes") != 0 ||
-            rd_kafka_ConfigEntry_value(e[i]) == NULL)
-            continue;
-        v = strtoll(rd_kafka_ConfigEntry_value(e[i]), NULL, 10);
-        for (int o = 0; o < OUT_MAX && v > 0; o++) {
-            if (x->conf->outputs[o] != NULL && strcmp(x->conf->outputs[o], topic) == 0)
-                atomic_store(&x->limits[o], (size_t)v);
-        }
+    if (!get_number(r, "max.message.bytes", &v) || v <= 0)
+        return;
+    for (int o = 0; o < OUT_MAX; o++) {
+        if (x->conf->outputs[o] != NULL && strcmp(x->conf->outputs[o], topic) == 0)
+            atomic_store(&x->limits[o], (size_t)v);
     }
 }
 
-void kafka_topics_refresh(struct kafka_txn *x)
+/* Not to be told is no trouble. */
+static void read_retention(const struct kafka_txn *x, const rd_kafka_ConfigResource_t *r)
 {
-    rd_kafka_ConfigResource_t *list[OUT_MAX];
+    long long v;
+
+    if (rd_kafka_ConfigResource_error(r) != RD_KAFKA_RESP_ERR_NO_ERROR || !get_number(r, "retention.ms", &v))
+        return;
+    if (v < 0 || v > x->conf->long_retention_us / 1000)
+        log_event(LOG_WARN, "kafka_retention_long", "topic=\"%s\" retention_ms=%lld why=\"%s\"",
+                  rd_kafka_ConfigResource_name(r), v,
+                  "journal.ttl auto is 8 days, shorter than the topic's retention: set journal.ttl");
+}
+
+static bool is_output(const struct kafka_conf *c, const char *topic)
+{
+    for (int o = 0; o < OUT_MAX; o++) {
+        if (c->outputs[o] != NULL && strcmp(c->outputs[o], topic) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A topic asked for twice would spoil the whole answer. */
+static void add_once(rd_kafka_ConfigResource_t **list, size_t *n, const char *topic)
+{
+    if (topic == NULL || *n == MAX_TOPICS)
+        return;
+    for (size_t i = 0; i < *n; i++) {
+        if (strcmp(rd_kafka_ConfigResource_name(list[i]), topic) == 0)
+            return;
+    }
+    list[(*n)++] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+}
+
+static void refresh(struct kafka_txn *x, bool is_with_jobs)
+{
+    const struct kafka_conf *c = x->conf;
+    rd_kafka_ConfigResource_t *list[MAX_TOPICS];
     rd_kafka_queue_t *q = rd_kafka_queue_new(x->consumer);
     rd_kafka_event_t *ev = NULL;
     size_t n = 0;
 
-    for (int o = 0; o < OUT_MAX; o++) {
-        bool is_first = x->conf->outputs[o] != NULL;
-
-        for (int i = 0; is_first && i < o; i++)
-            is_first = x->conf->outputs[i] == NULL || strcmp(x->conf->outputs[i], x->conf->outputs[o]) != 0;
-        if (is_first)
-            list[n++] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, x->conf->outputs[o]);
-    }
+    for (int o = 0; o < OUT_MAX; o++)
+        add_once(list, &n, c->outputs[o]);
+    for (int i = 0; is_with_jobs && i < c->n_topics; i++)
+        add_once(list, &n, c->topics[i]);
     if (n > 0) {
         rd_kafka_DescribeConfigs(x->consumer, list, n, NULL, q);
         ev = await(x, q, 5);
@@ -194,8 +233,12 @@ void kafka_topics_refresh(struct kafka_txn *x)
         const rd_kafka_ConfigResource_t **r =
             rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(ev), &got);
 
-        for (size_t i = 0; i < got; i++)
-            read_limit(x, r[i]);
+        for (size_t i = 0; i < got; i++) {
+            if (is_output(c, rd_kafka_ConfigResource_name(r[i])))
+                read_limit(x, r[i]);
+            else
+                read_retention(x, r[i]);
+        }
     } else if (n > 0) {
         log_event(LOG_WARN, "kafka_limits_unknown", "why=\"%s\"",
                   ev == NULL ? "no answer" : rd_kafka_event_error_string(ev));
@@ -204,6 +247,11 @@ void kafka_topics_refresh(struct kafka_txn *x)
         rd_kafka_event_destroy(ev);
     rd_kafka_ConfigResource_destroy_array(list, n);
     rd_kafka_queue_destroy(q);
+}
+
+void kafka_topics_refresh(struct kafka_txn *x)
+{
+    refresh(x, false);
 }
 
 int kafka_topics_prepare(struct kafka_txn *x, char *out_why, size_t size)
@@ -218,6 +266,6 @@ int kafka_topics_prepare(struct kafka_txn *x, char *out_why, size_t size)
         if (r != 0)
             return r;
     }
-    kafka_topics_refresh(x);
+    refresh(x, x->conf->long_retention_us > 0);
     return 0;
 }

@@ -317,6 +317,33 @@ static int watch_signals(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+/* What is not about the adapter. */
+static bool parse_own(int o)
+{
+    switch (o) {
+    case 'd':
+        d.delay_us = strtoll(optarg, NULL, 10) * 1000;
+        return true;
+    case 'H':
+        d.hang_at = (int)strtol(optarg, NULL, 10);
+        return true;
+    case 'W':
+        d.stall_ms = strtoll(optarg, NULL, 10);
+        return true;
+    case 'h':
+        d.hold_us = strtoll(optarg, NULL, 10) * 1000;
+        return true;
+    case 'z':
+        d.bytes = strtoull(optarg, NULL, 10);
+        return true;
+    case 'Z':
+        d.last_bytes = strtoull(optarg, NULL, 10);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void parse(int argc, char **argv)
 {
     static const char *topics[MAX_TOPICS];
@@ -329,7 +356,7 @@ static void parse(int argc, char **argv)
                              .prefetch_bytes = 512 << 10,
                              .slot = "0",
                              .properties = properties};
-    while ((o = getopt(argc, argv, "b:g:t:r:s:d:i:H:W:h:z:Z:S:X:p:alGv")) != -1) {
+    while ((o = getopt(argc, argv, "b:g:t:r:s:d:i:H:W:R:h:z:Z:S:X:p:alGv")) != -1) {
         switch (o) {
         case 'b':
             c->brokers = optarg;
@@ -347,26 +374,11 @@ static void parse(int argc, char **argv)
         case 's':
             c->slot = optarg;
             break;
-        case 'd':
-            d.delay_us = strtoll(optarg, NULL, 10) * 1000;
-            break;
         case 'i':
             c->commit_interval_us = strtoll(optarg, NULL, 10) * 1000;
             break;
-        case 'H':
-            d.hang_at = (int)strtol(optarg, NULL, 10);
-            break;
-        case 'W':
-            d.stall_ms = strtoll(optarg, NULL, 10);
-            break;
-        case 'h':
-            d.hold_us = strtoll(optarg, NULL, 10) * 1000;
-            break;
-        case 'z':
-            d.bytes = strtoull(optarg, NULL, 10);
-            break;
-        case 'Z':
-            d.last_bytes = strtoull(optarg, NULL, 10);
+        case 'R':
+            c->long_retention_us = strtoll(optarg, NULL, 10) * 1000;
             break;
         case 'S':
             c->session_timeout_us = strtoll(optarg, NULL, 10) * 1000;
@@ -395,7 +407,8 @@ static void parse(int argc, char **argv)
             log_configure(LOG_DEBUG, LOG_FORMAT_LOGFMT);
             break;
         default:
-            exit(64);
+            if (!parse_own(o))
+                exit(64);
         }
     }
     if (d.hang_at > 0 || d.stall_ms > 0)

@@ -406,6 +406,16 @@ def test_limits_are_read_and_batches_stay_below_them(bed):
     d.stop()
 
 
+@pytest.mark.parametrize("retention_ms,is_long", [(604_800_000, False), (604_800_001, True), (-1, True)])
+def test_a_long_retention_is_warned_of(bed, retention_ms, is_long):
+    bed.create(1, retention_ms=retention_ms)
+    d = Driver(bed, "-R", 604_800_000)
+    d.wait_for("ready")
+    log = (bed.where / "driver-0.log").read_text()
+    assert (f'topic="{bed.jobs}" retention_ms={retention_ms}' in log) == is_long, log
+    d.stop()
+
+
 @pytest.mark.parametrize("mode", ["exactly_once", "at_least_once"])
 def test_lowered_limit_fails_no_batch_for_good(bed, mode):
     bed.create(1)
