@@ -5,7 +5,6 @@ directory, stopped by pid. Also what the tests ask of it: jobs in, records out (
     TUTTI_BIN    the program under test  [build/asan/tutti, else build/dev/tutti]
     TUTTI_KAFKA  host:port of a broker that runs already
 """
-import collections
 import json
 import os
 import pathlib
@@ -327,20 +326,6 @@ class Stack:
         self.redis.kill()
         if self.kafka_dir:
             subprocess.run([ROOT / "scripts/kafka.sh", "stop", self.kafka_dir, str(self.kafka_port)], check=False)
-
-
-def one_terminal_record_each(bed, n_jobs, partitions=4):
-    """Every record of the jobs topic has exactly one result or dead letter (read committed); returns the results."""
-    results = [r["value"] for r in bed.read("results", 3, None)]
-    dead = bed.read("dead_letters", 2, None) if n_jobs > len(results) else []
-    seen = collections.Counter((r["source_partition"], r["source_offset"]) for r in results)
-    for d in dead:
-        h = dict(d["headers"])
-        seen[(int(h["__dlq.errors.partition"]), int(h["__dlq.errors.offset"]))] += 1
-    twice = [k for k, v in seen.items() if v > 1]
-    assert not twice, f"{len(twice)} records have more than one terminal record, e.g. {twice[:5]}"
-    assert len(seen) == n_jobs, f"{n_jobs - len(seen)} of {n_jobs} records have no terminal record"
-    return results
 
 
 def max_in_window(times_s, window_s):
