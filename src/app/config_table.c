@@ -102,8 +102,8 @@ static const struct option options[] = {
     {"kafka.start", OPT_ENUM, IN_CONFIG(kafka.start), .fallback = "earliest", .words = "earliest latest",
      .help = "Where to begin in a partition for which the group has no commit."},
     {"kafka.on_gap", OPT_ENUM, IN_CONFIG(kafka.on_gap), .fallback = "continue", .words = "continue stop",
-     .help = "What to do when retention deleted the committed offset: go on behind the gap (counted and "
-             "logged), or stop."},
+     .help = "What to do when retention deleted the committed offset, or overtakes the reading: go on behind the gap "
+             "(counted and logged), or stop."},
     {"kafka.slot", OPT_STRING, IN_CONFIG(kafka.slot), .flags = OPT_AUTO, .fallback = "auto", FORM(label),
      .help = "Stable name of this process in the group. `auto` leases one in Redis; set it to the pod's name "
              "in a StatefulSet."},

@@ -49,3 +49,14 @@ def test_each_redis_that_is_needed_is_waited_for_and_no_other(bed, dead):
     began = time.monotonic()
     assert t.p.wait(60) == 69, t.output()[-2000:]
     assert time.monotonic() - began > 25 and "redis_unreachable" in t.output()
+
+
+@pytest.mark.parametrize("ttl,is_warned", [("auto", True), ("40d", False)])
+def test_a_journal_shorter_than_the_topic_is_warned_of(bed, ttl, is_warned):
+    for f in bed.admin.create_topics([NewTopic(bed.topics["jobs"], 1, 1, config={"retention.ms": str(30 * 86400 * 1000)})]).values():
+        f.result(30)
+    bed.sim(["sim/a"])
+    bed.configure(models={"a": {}}, journal={"ttl": ttl})
+    t = bed.tutti(slot="s0").wait_ready(60)
+    assert ("kafka_retention_long" in t.output()) == is_warned
+    assert t.stop() == 0
