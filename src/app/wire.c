@@ -167,6 +167,7 @@ static struct broker *make_broker(struct crew *c, const struct wiring *w, const 
         .delivery = deliveries[k->delivery],
         .commit_interval_us = k->commit_interval_us,
         .prefetch_bytes = k->prefetch_bytes,
+        .long_retention_us = w->config->journal.is_enabled && w->config->journal.ttl_us == 0 ? 7 * DAY : 0,
         .slot = slot,
         .worker = index,
         .properties = c->properties,
