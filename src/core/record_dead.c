@@ -61,11 +61,11 @@ void job_encode_dead_letter(struct job *j)
     size_t header_bytes = 0;
 
     out.h = arena_zero(j->arena, sizeof(*out.h) * (size_t)(j->n_headers + OWN_HEADERS));
-    for (int i = 0; i < j->n_headers; i++)
+    for (int i = 0; i < j->n_headers; i++) {
         out.h[out.n++] = j->headers[i];
-    add_own(&out, j);
-    for (int i = 0; i < out.n; i++)
-        header_bytes += strlen(out.h[i].name) + out.h[i].value_len;
+        header_bytes += strlen(j->headers[i].name) + j->headers[i].value_len;
+    }
+    add_own(&out, j); /* these are bounded and fit the room that limit() keeps back */
     r->output = OUT_DEAD_LETTERS;
     r->key = j->source_key;
     r->key_len = j->source_key_len;
