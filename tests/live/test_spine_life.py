@@ -91,6 +91,7 @@ def test_two_workers_in_one_process_share_the_work(bed):
     bed.sim(["sim/a,latency=20ms", "sim/b,latency=30ms,errors=10%"])
     bed.configure(models={"a": {}, "b": {"limits": {"requests_per_minute": 60000}}}, workers=2)
     bed.start().wait_ready(partitions=4)
+    wait_until("both workers have partitions", lambda: sorted(bed.members().values()) == [2, 2], 60)
     bed.send([job(f"j{i}") for i in range(300)] + ["{no job"])
     got = finish(bed, 301)
     workers = {r["worker_id"] for r in got.results}
