@@ -197,10 +197,11 @@ static void on_start_timeout(void *arg)
 
     for (int i = 0; i < p->wiring.n_redis_urls; i++) {
         const struct reach *r = &p->reaches[i];
-        bool is_refused = redis_is_refused(r->redis);
+        bool is_refused;
 
         if (r->is_up)
-            continue;
+            continue; /* its connection may be closed again */
+        is_refused = redis_is_refused(r->redis);
         log_event(LOG_ERROR, is_refused ? "redis_refused_start" : "redis_unreachable", "host=\"%s\" port=%d",
                   r->conf.host, r->conf.port);
         p->exit_code = is_refused ? EXIT_REFUSED : EXIT_UNAVAILABLE;

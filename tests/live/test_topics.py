@@ -60,3 +60,17 @@ def test_a_journal_shorter_than_the_topic_is_warned_of(bed, ttl, is_warned):
     t = bed.tutti(slot="s0").wait_ready(60)
     assert ("kafka_retention_long" in t.output()) == is_warned
     assert t.stop() == 0
+
+
+@pytest.mark.timeout(120)
+def test_no_slot_to_be_had_ends_with_69(bed):
+    """The server of the slot answers and refuses writes; the journal's, which only had to be there, is closed again by then."""
+    slots = Redis(bed.where, port=free_port(), name="slot-redis")
+    bed.processes.append(slots)
+    slots.client().config_set("maxmemory", "1")
+    bed.create_topics(1)
+    bed.sim(["sim/a"])
+    bed.configure(models={"a": {}}, redis={"url": slots.url}, journal={"url": bed.stack.redis.url})
+    t = bed.tutti()
+    assert t.p.wait(60) == 69, t.output()[-2000:]
+    assert "slot_not_leased" in t.output() and "Sanitizer" not in t.output()
