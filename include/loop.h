@@ -103,7 +103,8 @@ void watch_free(struct watch *w);
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
 
 /* Blocking work for the two work threads: fn on one of them, then done on the loop's thread. Not cancellable: the
- * storage must live until done. loop_free() waits for work under way and drops its done. */
+ * storage must live until done. loop_free() waits for work under way and runs its done, which
+ * then may only free what is its own; work not begun is dropped. */
 struct work {
     struct list link;
     struct loop *loop;

@@ -161,7 +161,7 @@ void loop_free(struct loop *l)
     if (l == NULL)
         return;
     CHECK(!l->is_running);
-    work_pool_free(l->pool); /* first: its threads post */
+    work_pool_free(l); /* first: its threads post */
     l->ops->done(l);
     posts_done(&l->posts);
     timers_done(&l->timers);

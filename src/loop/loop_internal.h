@@ -86,9 +86,11 @@ void posts_set_owner(struct posts *p, bool is_owned);
 bool posts_prepare(struct posts *p, bool will_block);
 /* Runs what was posted, except by this thread in this turn; returns how many ran. */
 int posts_run(struct loop *l);
+/* At the loop's end, when no other thread posts any more: runs those of `fn`, the rest is dropped by posts_done(). */
+void posts_run_last(struct loop *l, void (*fn)(void *arg));
 
 /* work.c: waits for work under way, drops what has not begun. NULL is fine. */
-void work_pool_free(struct work_pool *pool);
+void work_pool_free(struct loop *l);
 /* Simulation: runs the done of all works that ran inline. */
 void works_run_done(void *loop);
 

@@ -73,6 +73,20 @@ int posts_run(struct loop *l)
     return n;
 }
 
+void posts_run_last(struct loop *l, void (*fn)(void *arg))
+{
+    LIST_EACH_SAFE (it, &l->posts.queue) {
+        struct post *post = LIST_ENTRY(it, struct post, link);
+        void *arg = post->arg;
+
+        if (post->fn != fn)
+            continue;
+        list_del(it);
+        mem_free(post);
+        fn(arg);
+    }
+}
+
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
 {
     struct posts *p = &l->posts;

@@ -68,8 +68,10 @@ static struct work_pool *work_pool_new(void)
     return pool;
 }
 
-void work_pool_free(struct work_pool *pool)
+void work_pool_free(struct loop *l)
 {
+    struct work_pool *pool = l->pool;
+
     if (pool == NULL)
         return;
     pthread_mutex_lock(&pool->lock);
@@ -78,6 +80,7 @@ void work_pool_free(struct work_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     for (int i = 0; i < WORK_THREADS; i++)
         pthread_join(pool->threads[i], NULL);
+    posts_run_last(l, on_work_posted); /* new work would only be queued, and dropped */
     (void)pthread_cond_destroy(&pool->changed);
     (void)pthread_mutex_destroy(&pool->lock);
     mem_free(pool);

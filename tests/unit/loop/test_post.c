@@ -172,7 +172,7 @@ static void test_work(void **state)
     }
 }
 
-/* The loop ends while one work is under way: it is waited for, its done dropped. */
+/* The loop ends while one work is under way: it is waited for, and its done runs once. */
 static atomic_bool may_end, has_ended;
 static int n_late_done;
 
@@ -216,7 +216,7 @@ static void test_free_waits_for_work_under_way(void **state)
     assert_int_equal(pthread_create(&thread, NULL, let_it_end, NULL), 0);
     loop_free(l);
     assert_true(atomic_load(&has_ended));
-    assert_int_equal(n_late_done, 0);
+    assert_int_equal(n_late_done, 1); /* whoever asked may be gone, but not what the work holds */
     pthread_join(thread, NULL);
     (void)close(pipe_fds[0]);
     (void)close(pipe_fds[1]);
