@@ -11,7 +11,7 @@
 struct arena;
 struct outcome;
 
-enum { WIRE_HEADERS_MAX = 8 };
+enum { WIRE_HEADERS_MAX = 8, WIRE_DROPPED_MAX = 16 };
 
 /* A request ready to be sent; all memory in the arena given to build(). */
 struct wire {
@@ -19,10 +19,13 @@ struct wire {
     struct http_header headers[WIRE_HEADERS_MAX];
     int n_headers;
     struct text body; /* plain bytes */
+    /* Names of params (or "tools", "images") that the dialect or the model does not take; told to the user. */
+    struct text dropped[WIRE_DROPPED_MAX];
+    int n_dropped;
 };
 
 struct provider_ops {
-    const char *name; /* the `api` word of the configuration: "openai" */
+    const char *name; /* the `api` word of the configuration: "openai", "anthropic", "gemini" */
     /* URL, body and the headers that hold no secret. -E2BIG and -EINVAL with outcome-style why in *why (static text).
      */
     int (*build)(const struct request *q, struct arena *a, struct wire *out, const char **why);

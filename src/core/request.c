@@ -55,14 +55,22 @@ int call_build_request(struct call *c)
     struct env *env = c->job->env;
     const struct model *m = c->model;
     const char *why = "the request cannot be built";
+    struct chat_message *message = arena_zero(c->job->arena, sizeof(*message));
+    struct message_part *part = arena_zero(c->job->arena, sizeof(*part));
     struct request q = {
         .base_url = m->provider->base_url,
         .vendor_model = m->vendor_model,
         .system = TEXT_NONE,
-        .prompt = c->job->spec.prompt,
+        .messages = message,
+        .n_messages = 1,
+        .tools = TEXT_NONE,
+        .tool_choice = TEXT_NONE,
         .max_output_tokens = c->job->spec.max_output_tokens > 0 ? c->job->spec.max_output_tokens : m->max_output_tokens,
     };
 
+    *part = (struct message_part){.kind = PART_TEXT, .text = c->job->spec.prompt};
+    *message = (struct chat_message){
+        .role = ROLE_USER, .parts = part, .n_parts = 1, .tool_calls = TEXT_NONE, .tool_call_id = TEXT_NONE};
     overlay_params(c, &q);
     q.idempotency_key = idempotency_key(c);
     if (m->provider->ops->build(&q, c->job->arena, &c->wire, &why) < 0) {
@@ -72,7 +80,7 @@ int call_build_request(struct call *c)
     if (m->provider->api_key != NULL)
         m->provider->ops->sign(m->provider->api_key, loop_wall_ms(env->loop), c->job->arena, &c->wire);
     /* a third of the bytes is an upper bound of the input's tokens for ordinary text (DESIGN 11) */
-    c->estimate_tokens = (int64_t)(q.prompt.len + 2) / 3 + q.max_output_tokens;
+    c->estimate_tokens = (int64_t)(c->job->spec.prompt.len + 2) / 3 + q.max_output_tokens;
     c->is_built = true;
     return 0;
 }

@@ -112,7 +112,7 @@ static int add_body(struct buf *b, const struct request *q, const char **why)
     jw_open(&w, '[');
     if (q->system.p != NULL)
         add_message(&w, "system", q->system);
-    add_message(&w, "user", q->prompt);
+    add_message(&w, "user", q->messages[0].parts[0].text);
     jw_close(&w, ']');
     if (q->max_output_tokens > 0)
         jw_kv_int(&w, limit_name(q), q->max_output_tokens);
@@ -148,12 +148,12 @@ static int openai_build(const struct request *q, struct arena *a, struct wire *o
     struct buf body;
     int r;
 
-    if (q->prompt.p == NULL) {
+    if (q->n_messages == 0 || q->messages[0].parts[0].text.p == NULL) {
         *why = "no prompt";
         return -EINVAL;
     }
     buf_init(&body, BODY_BYTES_MAX);
-    (void)buf_reserve(&body, q->prompt.len + q->prompt.len / 8 + q->system.len + ENVELOPE_BYTES); /* a guess */
+    (void)buf_reserve(&body, q->messages[0].parts[0].text.len * 9 / 8 + q->system.len + ENVELOPE_BYTES); /* a guess */
     buf_clear(&body);                                                                             /* not yet too big */
     r = add_body(&body, q, why);
     if (r == 0) {
