@@ -154,7 +154,7 @@ static int openai_build(const struct request *q, struct arena *a, struct wire *o
     }
     buf_init(&body, BODY_BYTES_MAX);
     (void)buf_reserve(&body, q->messages[0].parts[0].text.len * 9 / 8 + q->system.len + ENVELOPE_BYTES); /* a guess */
-    buf_clear(&body);                                                                             /* not yet too big */
+    buf_clear(&body); /* not yet too big */
     r = add_body(&body, q, why);
     if (r == 0) {
         w.url = url_of(q->base_url, a);

@@ -14,17 +14,21 @@
 #include "base/mem.h"
 #include "impl/provider.h"
 
+static const struct message_part hi_part[] = {{PART_TEXT, {.p = "hi", .len = 2}}};
+static const struct chat_message hi[] = {{.role = ROLE_USER, .parts = hi_part, .n_parts = 1}};
+
 static const struct request plain = {
     .base_url = "https://api.openai.com/v1",
     .vendor_model = "gpt-4o",
-    .prompt = {.p = "hi", .len = 2},
+    .messages = hi,
+    .n_messages = 1,
     .max_output_tokens = 64,
     .idempotency_key = "key-1",
 };
 
 #define PARAM(n, v) \
     { \
-        TEXT_LIT(n), TEXT_LIT(v) \
+        TEXT_LIT(n), TEXT_LIT(v), NULL \
     }
 
 static const char *header(const struct wire *w, const char *name)
@@ -43,6 +47,9 @@ static void bodies(void **state)
     };
     static const struct request_param old_limit[] = {PARAM("max_tokens", "5")};
     static const struct request_param new_limit[] = {PARAM("max_completion_tokens", "5")};
+    static const struct message_part escaped_part[] = {
+        {PART_TEXT, {.p = "a\\nb\\u00e9", .len = 10, .is_escaped = true}}};
+    static const struct chat_message escaped[] = {{.role = ROLE_USER, .parts = escaped_part, .n_parts = 1}};
     struct request rows[8] = {plain, plain, plain, plain, plain, plain, plain, plain};
     static const char *const want[8] = {
         "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_completion_tokens\":64}",
@@ -60,7 +67,7 @@ static void bodies(void **state)
     (void)state;
     rows[1].base_url = "http://localhost:11434/v1";
     rows[1].system = TEXT_LIT("be \"kind\"");
-    rows[1].prompt = (struct text){.p = "a\\nb\\u00e9", .len = 10, .is_escaped = true};
+    rows[1].messages = escaped;
     rows[2].base_url = "http://api.openai.com.evil.example/v1";
     rows[2].params = params;
     rows[2].n_params = ARRAY_LEN(params);
@@ -123,14 +130,14 @@ static void url_headers_and_signature(void **state)
 static void refuses(void **state)
 {
     static const struct request_param model[] = {PARAM("model", "\"x\"")};
-    static const struct request_param empty[] = {{TEXT_LIT("n"), {.p = NULL}}};
+    static const struct request_param empty[] = {{TEXT_LIT("n"), {.p = NULL}, NULL}};
     struct request rows[] = {plain, plain, plain};
 
     (void)state;
     rows[0].params = model;
     rows[1].params = empty;
     rows[0].n_params = rows[1].n_params = 1;
-    rows[2].prompt = TEXT_NONE;
+    rows[2].n_messages = 0;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct arena *a = arena_new(1024);
         struct wire w = {.n_headers = 77};
@@ -147,6 +154,8 @@ static void refuses_a_huge_body(void **state)
 {
     size_t len = 65u << 20;
     struct arena *a = arena_new(1024);
+    struct message_part part = hi_part[0];
+    struct chat_message message = hi[0];
     struct request q = plain;
     const char *why = NULL;
     char *big = mem_alloc(len);
@@ -154,7 +163,9 @@ static void refuses_a_huge_body(void **state)
 
     (void)state;
     memset(big, 'x', len);
-    q.prompt = (struct text){.p = big, .len = len, .is_escaped = true};
+    part.text = (struct text){.p = big, .len = len, .is_escaped = true};
+    message.parts = &part;
+    q.messages = &message;
     assert_int_equal(provider_find("openai")->build(&q, a, &w, &why), -E2BIG);
     assert_non_null(why);
     mem_free(big);
