@@ -42,6 +42,7 @@ struct env {
     struct broker *broker;
     struct retry_conf retry;
     int64_t deadline_us; /* jobs.deadline */
+    int64_t dedupe_us;   /* jobs.dedupe; 0: explicit job ids are not held against each other */
     size_t max_bytes;    /* jobs.max_bytes */
     int max_deliveries;  /* crash-loop guard: more claims without progress than this is a dead letter */
     const char *group;
@@ -100,6 +101,7 @@ struct call {
     int member;                /* place in the order asked */
     struct text name;          /* as asked */
     const struct model *model; /* NULL: unknown_model */
+    int key_slot;              /* provider key in use, index into model->provider->keys */
     const char *key;           /* "answer:0:0:0:0": stage, member, sample, round, ordinal */
     enum { CALL_IDLE, CALL_ASKING, CALL_SENDING, CALL_BACKING_OFF, CALL_OVER } state;
     int attempt; /* of the attempt under way, 1.. */

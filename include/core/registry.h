@@ -9,6 +9,7 @@
 #include "core/outcome.h"
 #include "seam/request.h"
 
+struct arena;
 struct provider_ops;
 
 /* Nano-dollars per million tokens; -1: unknown. */
@@ -18,12 +19,20 @@ struct price {
     int64_t cached_input; /* -1: as input */
 };
 
+enum { PROVIDER_KEYS_MAX = 16, MODEL_FALLBACKS_MAX = 8 };
+
+struct provider_key {
+    const char *secret; /* NULL: none is sent; never in a record or a log line */
+    const char *id;     /* salted hash of the key, for the records; NULL without a key */
+};
+
 struct provider {
     const char *id;
+    int index; /* place in registry.providers */
     const struct provider_ops *ops;
     const char *base_url;
-    const char *api_key; /* NULL: none; never in a record or a log line */
-    const char *key_id;  /* salted hash of the key, for the records; NULL without a key */
+    const struct provider_key *keys; /* keys[n_keys], n_keys >= 1 */
+    int n_keys;
     const char *ca_file; /* NULL: system store */
 };
 
@@ -36,21 +45,30 @@ struct call_limits {
 
 struct model {
     const char *id; /* request_model in the records */
+    int index;      /* place in registry.models; -1: made for one job out of `provider/vendor-id` */
     const struct provider *provider;
     const char *vendor_model;
     const char *const *aliases; /* aliases[n_aliases] */
     size_t n_aliases;
-    int pool; /* index for the limiter, -1: no limits */
+    int pools[PROVIDER_KEYS_MAX]; /* pools[provider->n_keys]: index for the limiter per key, -1: no limits */
     struct price price;
     int64_t max_output_tokens;
     size_t max_answer_bytes;
     const struct request_param *params; /* params[n_params]: defaults, overlaid by the job's */
     size_t n_params;
+    const char *const *drop_params; /* drop_params[n_drop_params]: names the model refuses */
+    size_t n_drop_params;
+    const struct model *fallbacks[MODEL_FALLBACKS_MAX]; /* fallbacks[n_fallbacks]: asked instead, in this order */
+    int n_fallbacks;
     struct call_limits limits;
 };
 
 struct registry {
-    const struct model *models; /* models[n_models] */
+    const struct provider *providers; /* providers[n_providers] */
+    size_t n_providers;
+    const struct provider *default_provider; /* NULL: none */
+    struct model ad_hoc;                     /* what a model of `provider/vendor-id` starts from: defaults, no limits */
+    const struct model *models;              /* models[n_models] */
     size_t n_models;
     const char *const *default_models; /* default_models[n_default_models] */
     size_t n_default_models;
@@ -59,6 +77,9 @@ struct registry {
 /* The model a job means by `name`: registry id, alias, `provider/vendor-id`, any model's vendor name (CONTRACTS 3).
  * NULL: none. */
 const struct model *registry_find(const struct registry *r, struct text name);
+/* The same, and where that finds none: `provider/vendor-id` of a configured provider, then the default provider, as a
+ * model made in the arena (index -1, no limits, no price). NULL: none. */
+const struct model *registry_resolve(const struct registry *r, struct text name, struct arena *a);
 /* Cost in nano-dollars of what the provider reported, rounded to nearest; -1 when price or usage is unknown. */
 int64_t price_cost_nusd(const struct price *p, const struct usage *u);
 

@@ -42,7 +42,7 @@ struct message {
     int n_headers;
 };
 
-enum output { OUT_RESULTS, OUT_CALLS, OUT_DEAD_LETTERS, OUT_MAX };
+enum output { OUT_RESULTS, OUT_CALLS, OUT_DEAD_LETTERS, OUT_MODEL_STATS, OUT_BATCHES, OUT_MAX };
 
 /* One record to write; memory of the job's arena. */
 struct record {
@@ -81,6 +81,11 @@ struct broker_events {
     /* A batch is being closed: write base and metadata of the partition's window (everything finished up to now is in
      * this batch or an earlier one). */
     void (*position)(void *arg, struct broker_part *p, int64_t *out_base, struct buf *out_metadata);
+    /* A batch is being closed with these publications (struct publication.link, in the list `pubs`): returns records
+     * about the batch as a whole, NULL: none. `number` tells the batches of this process apart. Everything returned
+     * lives in `a`, which the broker frees with the batch; an aborted batch's publications come again in another one.
+     * May be NULL. */
+    struct record *(*closing)(void *arg, const struct list *pubs, uint64_t number, struct arena *a);
     void (*published)(void *arg, struct publication *pub); /* committed, in any order */
     void (*dropped)(void *arg, struct publication *pub); /* its partition went away first: another worker will do it */
     void (*failed)(void *arg, int exit_code, const char *why); /* cannot go on: leave with this sysexits code */

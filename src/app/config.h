@@ -42,6 +42,9 @@ struct config_kafka {
     const char *results;
     const char *calls;
     const char *dead_letters;
+    const char *model_stats;
+    const char *batches;
+    const char *control;
     int start;        /* enum config_start */
     int on_gap;       /* enum config_on_gap */
     int delivery;     /* enum config_delivery */
@@ -65,10 +68,11 @@ struct config_journal {
 
 struct config_provider {
     const char *name;
-    int api;              /* row of the words of `api` in the table */
-    const char *api_name; /* "openai": provider_ops.name */
-    const char *base_url; /* no slash at the end */
-    const char *api_key;  /* NULL: none; never log it */
+    int api;                     /* row of the words of `api` in the table */
+    const char *api_name;        /* "openai": provider_ops.name */
+    const char *base_url;        /* no slash at the end */
+    const char *api_key;         /* NULL: none; never log it */
+    struct config_list api_keys; /* several instead of one: each is a meter of its own; never log them */
     const char *ca_file;  /* NULL: the system's store */
 };
 
@@ -105,11 +109,15 @@ struct config_model {
     int64_t max_output_tokens;
     int64_t max_answer_bytes;
     struct config_map params; /* values are raw JSON */
+    struct config_list drop_params;
+    struct config_list fallbacks; /* ids or aliases of other models, checked */
     struct config_timeout timeout;
 };
 
 struct config_jobs {
     struct config_list default_models;
+    const char *default_provider; /* NULL: none */
+    int64_t dedupe_us;            /* how long an explicit job id is held against a second record */
     int64_t deadline_us;
     int64_t max_in_flight;
     int64_t max_bytes;
@@ -119,6 +127,11 @@ struct config_retry {
     int64_t attempts; /* total tries */
     int64_t base_us;
     int64_t cap_us;
+};
+
+struct config_breaker {
+    int64_t failures; /* in a row that open it; 0: no breaker */
+    int64_t open_us;
 };
 
 struct config {
@@ -133,6 +146,8 @@ struct config {
     size_t n_models;
     struct config_jobs jobs;
     struct config_retry retry;
+    struct config_breaker breaker;
+    const char *admin_listen; /* "host:port"; "off": no admin server */
     int64_t shutdown_grace_us;
     int log_level;   /* enum log_level */
     int log_format;  /* enum log_format */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "core/job.h"
+#include "core/registry.h"
 
 /* DESIGN 7: the bucket is 2 % of a request limit; W = 60 s; J starts at 500 ms. */
 static const double window_s = 60.0;
@@ -164,11 +165,22 @@ static bool has_equal_text(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+static bool has_equal_list(const struct config_list *a, const struct config_list *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (strcmp(a->items[i], b->items[i]) != 0)
+            return false;
+    return true;
+}
+
 static bool has_same_meter(const struct config_model *a, const struct config_model *b)
 {
     return a->provider != NULL && b->provider != NULL && has_equal_text(a->name, b->name) &&
            has_equal_text(a->provider->base_url, b->provider->base_url) &&
-           has_equal_text(a->provider->api_key, b->provider->api_key);
+           has_equal_text(a->provider->api_key, b->provider->api_key) &&
+           has_equal_list(&a->provider->api_keys, &b->provider->api_keys);
 }
 
 /* Models of one provider, key and vendor name share a pool: their limits must be one (DESIGN 11). */
@@ -187,47 +199,103 @@ static void check_meter(struct config_loader *l, const struct config_object *o)
     }
 }
 
-static void check_default_models(struct config_loader *l)
+/* Ids and aliases of all models; to be freed. */
+static const char **model_names(const struct config *c, size_t *out_n)
 {
-    const struct config *c = l->config;
-    struct config_place at = place_of(&l->objects[0], "jobs.default_models");
     const char **names;
-    const char *near;
-    size_t n = 0;
     size_t room = c->n_models + 1;
 
     for (size_t i = 0; i < c->n_models; i++)
         room += c->models[i].aliases.n;
     names = mem_zero(room * sizeof(*names));
+    *out_n = 0;
     for (size_t i = 0; i < c->n_models; i++) {
-        names[n++] = c->models[i].id;
+        names[(*out_n)++] = c->models[i].id;
         for (size_t k = 0; k < c->models[i].aliases.n; k++)
-            names[n++] = c->models[i].aliases.items[k];
+            names[(*out_n)++] = c->models[i].aliases.items[k];
     }
-    if (c->jobs.default_models.n > JOB_MODELS_MAX)
-        config_error(l->report, at, "jobs.default_models: %zu models, a job asks at most %d", c->jobs.default_models.n,
-                     (int)JOB_MODELS_MAX);
-    for (size_t i = 0; i < c->jobs.default_models.n; i++) {
-        const char *name = c->jobs.default_models.items[i];
+    return names;
+}
+
+/* Every item of the list must be a model's id or alias. */
+static void check_names(struct config_loader *l, const char *what, struct config_place at,
+                        const struct config_list *list)
+{
+    size_t n;
+    const char **names = model_names(l->config, &n);
+
+    for (size_t i = 0; i < list->n; i++) {
         bool is_known = false;
+        const char *near;
 
         for (size_t k = 0; k < n && !is_known; k++)
-            is_known = strcmp(names[k], name) == 0;
+            is_known = strcmp(names[k], list->items[i]) == 0;
         if (is_known)
             continue;
-        near = names_nearest(name, names, n);
-        config_error(l->report, at, "jobs.default_models: there is no model '%s'%s%s%s", name,
+        near = names_nearest(list->items[i], names, n);
+        config_error(l->report, at, "%s: there is no model '%s'%s%s%s", what, list->items[i],
                      near == NULL ? "" : " (did you mean '", near == NULL ? "" : near, near == NULL ? "" : "'?)");
     }
     mem_free(names);
 }
 
+static void check_default_models(struct config_loader *l)
+{
+    const struct config_jobs *jobs = &l->config->jobs;
+    struct config_place at = place_of(&l->objects[0], "jobs.default_models");
+
+    if (jobs->default_models.n > JOB_MODELS_MAX)
+        config_error(l->report, at, "jobs.default_models: %zu models, a job asks at most %d", jobs->default_models.n,
+                     (int)JOB_MODELS_MAX);
+    check_names(l, "jobs.default_models", at, &jobs->default_models);
+}
+
+static void check_default_provider(struct config_loader *l)
+{
+    const struct config *c = l->config;
+
+    for (size_t i = 0; i < c->n_providers; i++)
+        if (c->jobs.default_provider == NULL || strcmp(c->providers[i].name, c->jobs.default_provider) == 0)
+            return;
+    if (c->jobs.default_provider != NULL)
+        config_error(l->report, place_of(&l->objects[0], "jobs.default_provider"),
+                     "jobs.default_provider: there is no provider '%s'", c->jobs.default_provider);
+}
+
+static void check_fallbacks(struct config_loader *l, const struct config_object *o)
+{
+    const struct config_model *m = model_of(o);
+    struct config_place at = place_of(o, "models.*.fallbacks");
+    const char *what = arena_printf(l->arena, "%s.fallbacks", o->path);
+
+    check_names(l, what, at, &m->fallbacks);
+    if (m->fallbacks.n > MODEL_FALLBACKS_MAX)
+        config_error(l->report, at, "%s: %zu models, at most %d", what, m->fallbacks.n, (int)MODEL_FALLBACKS_MAX);
+    for (size_t i = 0; i < m->fallbacks.n; i++)
+        if (strcmp(m->fallbacks.items[i], m->id) == 0)
+            config_error(l->report, at, "%s: '%s' is the model itself", what, m->id);
+}
+
+static void check_keys(struct config_loader *l, const struct config_object *o)
+{
+    const struct config_provider *p = o->base;
+
+    if (p->api_key != NULL && p->api_keys.n > 0)
+        config_error(l->report, place_of(o, "providers.*.api_keys"), "%s: api_key and api_keys exclude each other",
+                     o->path);
+    if (p->api_keys.n > PROVIDER_KEYS_MAX)
+        config_error(l->report, place_of(o, "providers.*.api_keys"), "%s.api_keys: %zu keys, at most %d", o->path,
+                     p->api_keys.n, (int)PROVIDER_KEYS_MAX);
+}
+
 /* A topic that is read and written would feed itself; two kinds of records in one topic cannot be read. */
 static void check_topics(struct config_loader *l)
 {
-    static const char *const options[] = {"kafka.topics.results", "kafka.topics.calls", "kafka.topics.dead_letters"};
+    static const char *const options[] = {"kafka.topics.results",      "kafka.topics.calls",
+                                          "kafka.topics.dead_letters", "kafka.topics.model_stats",
+                                          "kafka.topics.batches",      "kafka.topics.control"};
     const struct config_kafka *k = &l->config->kafka;
-    const char *const outputs[] = {k->results, k->calls, k->dead_letters};
+    const char *const outputs[] = {k->results, k->calls, k->dead_letters, k->model_stats, k->batches, k->control};
     const struct config_object *o = &l->objects[0];
     struct config_place at;
 
@@ -285,9 +353,12 @@ void config_cross_check(struct config_loader *l)
     check_topics(l);
     check_retry(l);
     check_default_models(l);
+    check_default_provider(l);
     for (size_t i = 0; i < l->n_objects; i++) {
         const struct config_object *o = &l->objects[i];
 
+        if (o->home == HOME_PROVIDER)
+            check_keys(l, o);
         if (o->home != HOME_MODEL)
             continue;
         if (model_of(o)->name == NULL)
@@ -296,6 +367,7 @@ void config_cross_check(struct config_loader *l)
         check_timeouts(l, o);
         check_largest_call(l, o);
         check_aliases(l, o);
+        check_fallbacks(l, o);
     }
     for (size_t i = 0; i < l->n_objects; i++)
         if (l->objects[i].home == HOME_MODEL)

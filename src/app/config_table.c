@@ -85,6 +85,15 @@ static bool is_brokers(const char *s)
     return is_entry;
 }
 
+static const char listen_help[] = "write host:port, for example 127.0.0.1:8088, or off";
+static bool is_listen(const char *s)
+{
+    const char *colon = strrchr(s, ':');
+
+    return strcmp(s, "off") == 0 || (colon != NULL && colon > s && strlen(colon) >= 2 && strlen(colon) <= 6 &&
+                                     strspn(colon + 1, "0123456789") == strlen(colon + 1));
+}
+
 /* clang-format off */
 static const struct option options[] = {
     {"kafka.brokers", OPT_STRING, IN_CONFIG(kafka.brokers), .fallback = "localhost:9092", FORM(brokers),
@@ -99,6 +108,12 @@ static const struct option options[] = {
      .help = "Topic for one record per attempt at a provider."},
     {"kafka.topics.dead_letters", OPT_STRING, IN_CONFIG(kafka.dead_letters), .fallback = "dlq.tutti.jobs", FORM(topic),
      .help = "Topic for records that are no jobs."},
+    {"kafka.topics.model_stats", OPT_STRING, IN_CONFIG(kafka.model_stats), .fallback = "tutti.model-stats", FORM(topic),
+     .help = "Topic for statistics per worker, model and 10 s window."},
+    {"kafka.topics.batches", OPT_STRING, IN_CONFIG(kafka.batches), .fallback = "tutti.batches", FORM(topic),
+     .help = "Topic for the progress of batches (jobs with a `batch_id`); created compacted."},
+    {"kafka.topics.control", OPT_STRING, IN_CONFIG(kafka.control), .fallback = "tutti.control", FORM(topic),
+     .help = "Topic for commands to the fleet: cancel a job or a batch."},
     {"kafka.start", OPT_ENUM, IN_CONFIG(kafka.start), .fallback = "earliest", .words = "earliest latest",
      .help = "Where to begin in a partition for which the group has no commit."},
     {"kafka.on_gap", OPT_ENUM, IN_CONFIG(kafka.on_gap), .fallback = "continue", .words = "continue stop",
@@ -137,12 +152,16 @@ static const struct option options[] = {
      .help = "How long an answer is kept when nothing commits it. `auto`: 8 days, Kafka's usual retention and"
              " one; set it when the jobs topic keeps records longer (a warning says so at start)."},
 
-    {"providers.*.api", OPT_ENUM, IN_PROVIDER(api), .flags = OPT_REQUIRED, .words = "openai",
+    {"providers.*.api", OPT_ENUM, IN_PROVIDER(api), .flags = OPT_REQUIRED, .words = "openai anthropic gemini",
      .help = "Wire dialect. `openai` serves every OpenAI-compatible endpoint."},
     {"providers.*.base_url", OPT_URL, IN_PROVIDER(base_url), .flags = OPT_REQUIRED, .words = "http https",
-     .help = "Where requests go; `openai` adds `/chat/completions`, so its URL ends in `/v1`."},
+     .help = "Where requests go. `openai` adds `/chat/completions`, so its URL ends in `/v1`; `anthropic` adds "
+             "`/v1/messages`, `gemini` `/v1beta/models/NAME:generateContent`."},
     {"providers.*.api_key", OPT_SECRET, IN_PROVIDER(api_key), .flags = OPT_RELOAD,
      .help = "Key sent to the provider; write `${env:NAME}` or `${file:PATH}`. Without it none is sent."},
+    {"providers.*.api_keys", OPT_LIST, IN_PROVIDER(api_keys), .flags = OPT_RELOAD | OPT_HIDDEN, FORM(filled),
+     .help = "Several keys instead of `api_key`, used in turn. Each is a meter of its own with the models' limits; one "
+             "that is refused, used up or limited rests while the others go on."},
     {"providers.*.ca_file", OPT_PATH, IN_PROVIDER(ca_file),
      .help = "CA certificates (PEM) for this provider; the system's store without it."},
 
@@ -180,6 +199,11 @@ static const struct option options[] = {
      .fallback = "1MiB", .help = "Largest response body accepted."},
     {"models.*.params", OPT_MAP_JSON, IN_MODEL(params), .flags = OPT_RELOAD,
      .help = "Request parameters sent with every call (`temperature: 0.7`); the job's own win."},
+    {"models.*.drop_params", OPT_LIST, IN_MODEL(drop_params), .flags = OPT_RELOAD, FORM(filled),
+     .help = "Parameters this model refuses (`[temperature, top_p]`): left out of its requests, which the result "
+             "notes as `param_dropped`."},
+    {"models.*.fallbacks", OPT_LIST, IN_MODEL(fallbacks), .flags = OPT_RELOAD, FORM(filled),
+     .help = "Models to ask instead, in this order, when this one cannot answer: ids or aliases."},
     {"models.*.timeout.connect", OPT_DURATION, IN_MODEL(timeout.connect_us), .flags = OPT_RELOAD, RANGE(1 * MS, DAY),
      .fallback = "5s", .help = "Connection and TLS handshake. Default values are lowered to `total`."},
     {"models.*.timeout.first_byte", OPT_DURATION, IN_MODEL(timeout.first_byte_us),
@@ -192,6 +216,13 @@ static const struct option options[] = {
 
     {"jobs.default_models", OPT_LIST, IN_CONFIG(jobs.default_models), .flags = OPT_RELOAD, FORM(filled),
      .fallback_help = "none", .help = "Models of a job that names none: ids or aliases."},
+    {"jobs.default_provider", OPT_STRING, IN_CONFIG(jobs.default_provider), .flags = OPT_RELOAD, FORM(filled),
+     .fallback_help = "none",
+     .help = "Provider to which a model name that nothing else matches is sent as the vendor's name. Without it such a "
+             "name is `unknown_model`."},
+    {"jobs.dedupe", OPT_DURATION, IN_CONFIG(jobs.dedupe_us), RANGE(0, 7 * DAY), .fallback = "1h",
+     .help = "How long an explicit `job_id` is remembered: a second record with the same `job_id` and `run` at another "
+             "position is dropped and counted. 0: never. Needs the journal."},
     {"jobs.deadline", OPT_DURATION, IN_CONFIG(jobs.deadline_us), RANGE(100 * MS, 30 * DAY), .fallback = "5m",
      .help = "Time for one job from its first permit; it stands still while a limit is paused."},
     {"jobs.max_in_flight", OPT_COUNT, IN_CONFIG(jobs.max_in_flight), RANGE(1, 1000000), .fallback = "2000",
@@ -205,6 +236,16 @@ static const struct option options[] = {
      .help = "First back-off; it doubles with each try, with jitter. A provider's own hint is never undercut."},
     {"retry.cap", OPT_DURATION, IN_CONFIG(retry.cap_us), RANGE(1 * MS, HOUR), .fallback = "20s",
      .help = "Longest back-off."},
+
+    {"breaker.failures", OPT_INT, IN_CONFIG(breaker.failures), RANGE(0, 1000), .fallback = "5",
+     .help = "Failures of a model in a row (unreachable, overloaded, timeout, 5xx) after which it is not asked any "
+             "more for `breaker.open_for`. 0: no breaker."},
+    {"breaker.open_for", OPT_DURATION, IN_CONFIG(breaker.open_us), RANGE(10 * MS, HOUR), .fallback = "30s",
+     .help = "Rest before one call of the fleet tries the model again."},
+
+    {"admin.listen", OPT_STRING, IN_CONFIG(admin_listen), .fallback = "127.0.0.1:8088", FORM(listen),
+     .help = "Address of the status page, health checks and metrics; port 0: a free one, `off`: none. It has no "
+             "password: keep it on the loopback or behind a proxy."},
 
     {"shutdown.grace", OPT_DURATION, IN_CONFIG(shutdown_grace_us), RANGE(0, HOUR), .fallback = "25s",
      .help = "After SIGTERM: time for calls under way to finish. Keep it below the supervisor's own limit."},

@@ -32,6 +32,7 @@ enum option_flag {
     OPT_REQUIRED = 1,
     OPT_RELOAD = 2, /* takes effect on SIGHUP (CONTRACTS 9) */
     OPT_AUTO = 4,   /* the word `auto` is allowed: NULL or 0 */
+    OPT_HIDDEN = 8, /* a list of secrets, never shown */
 };
 
 /* What a text must look like; NULL: anything without control characters. */
@@ -53,7 +54,7 @@ struct option {
     const char *help;
 };
 
-enum { OPTION_MAX = 64 };
+enum { OPTION_MAX = 96 };
 
 /* All rows; *out_n <= OPTION_MAX. */
 const struct option *option_all(size_t *out_n);

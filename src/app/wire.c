@@ -23,7 +23,14 @@
 #include "impl/provider.h"
 #include "redis.h"
 
-enum { MAX_DELIVERIES = 10, POOL_ID_HEX = 16, KEY_ID_HEX = 12 };
+enum {
+    MAX_DELIVERIES = 10,
+    POOL_ID_HEX = 16,
+    KEY_ID_HEX = 12,
+    AD_HOC_OUTPUT_TOKENS = 1024, /* the defaults of models.* in the option table; a test holds them equal */
+    AD_HOC_ANSWER_BYTES = 1024 * 1024,
+    AD_HOC_TOTAL_US = 120 * 1000 * 1000,
+};
 
 #define SECOND INT64_C(1000000)
 #define DAY    (INT64_C(24) * 3600 * SECOND)
@@ -42,19 +49,34 @@ static const char *digest_id(struct arena *a, const char *const *parts, size_t n
     return arena_copy(a, hex, hex_chars);
 }
 
+/* One key at least: a provider without any has one that says nothing. */
+static const struct provider_key *make_keys(struct wiring *w, const struct config_provider *p, int *out_n)
+{
+    size_t n = p->api_keys.n > 0 ? p->api_keys.n : 1;
+    struct provider_key *keys = arena_zero(w->arena, sizeof(*keys) * n);
+
+    for (size_t i = 0; i < n; i++) {
+        const char *secret = p->api_keys.n > 0 ? p->api_keys.items[i] : p->api_key;
+        const char *parts[] = {"tutti key", p->name, secret};
+
+        keys[i].secret = secret;
+        keys[i].id = secret != NULL ? digest_id(w->arena, parts, ARRAY_LEN(parts), KEY_ID_HEX) : NULL;
+    }
+    *out_n = (int)n;
+    return keys;
+}
+
 static void make_providers(struct wiring *w, struct provider *out)
 {
     for (size_t i = 0; i < w->config->n_providers; i++) {
         const struct config_provider *p = &w->config->providers[i];
-        const char *parts[] = {"tutti key", p->name, p->api_key};
 
-        out[i] = (struct provider){
-            .id = p->name,
-            .ops = provider_find(p->api_name),
-            .base_url = p->base_url,
-            .api_key = p->api_key,
-            .key_id = p->api_key != NULL ? digest_id(w->arena, parts, ARRAY_LEN(parts), KEY_ID_HEX) : NULL,
-            .ca_file = p->ca_file};
+        out[i] = (struct provider){.id = p->name,
+                                   .index = (int)i,
+                                   .ops = provider_find(p->api_name),
+                                   .base_url = p->base_url,
+                                   .ca_file = p->ca_file};
+        out[i].keys = make_keys(w, p, &out[i].n_keys);
         CHECK(out[i].ops != NULL); /* the option table lists the dialects */
     }
 }
@@ -74,9 +96,9 @@ static bool has_limits(const struct config_model *m)
 }
 
 /* A pool is a meter at a provider: (provider, key, vendor name). Models that share one share its pool. */
-static int add_pool(struct wiring *w, struct pool_conf *pools, const struct config_model *m)
+static int add_pool(struct wiring *w, struct pool_conf *pools, const struct config_model *m, const char *key)
 {
-    const char *parts[] = {m->provider->name, m->provider->base_url, m->provider->api_key, m->name};
+    const char *parts[] = {m->provider->name, m->provider->base_url, key, m->name};
     const char *id;
 
     if (!has_limits(m))
@@ -94,34 +116,75 @@ static int add_pool(struct wiring *w, struct pool_conf *pools, const struct conf
     return w->n_pools++;
 }
 
+/* The check has seen that every name is a model's. */
+static void link_fallbacks(struct wiring *w, struct model *models)
+{
+    for (size_t i = 0; i < w->config->n_models; i++) {
+        const struct config_list *names = &w->config->models[i].fallbacks;
+
+        for (size_t k = 0; k < names->n; k++) {
+            const struct model *m = registry_find(&w->registry, text_of(names->items[k]));
+
+            CHECK(m != NULL);
+            models[i].fallbacks[models[i].n_fallbacks++] = m;
+        }
+    }
+}
+
+/* What the option table gives a model that names nothing but its provider. */
+static struct model ad_hoc_model(const struct config *c)
+{
+    int64_t total = AD_HOC_TOTAL_US < c->jobs.deadline_us ? AD_HOC_TOTAL_US : c->jobs.deadline_us;
+
+    return (struct model){.index = -1,
+                          .price = {-1, -1, -1},
+                          .max_output_tokens = AD_HOC_OUTPUT_TOKENS,
+                          .max_answer_bytes = AD_HOC_ANSWER_BYTES,
+                          .limits = {.connect_us = 5 * SECOND < total ? 5 * SECOND : total,
+                                     .first_byte_us = 60 * SECOND < total ? 60 * SECOND : total,
+                                     .idle_us = 30 * SECOND < total ? 30 * SECOND : total,
+                                     .total_us = total}};
+}
+
 static void make_models(struct wiring *w, const struct provider *providers)
 {
     const struct config *c = w->config;
     struct model *models = arena_zero(w->arena, sizeof(*models) * c->n_models);
-    struct pool_conf *pools = arena_zero(w->arena, sizeof(*pools) * c->n_models);
+    struct pool_conf *pools = arena_zero(w->arena, sizeof(*pools) * c->n_models * PROVIDER_KEYS_MAX);
 
     for (size_t i = 0; i < c->n_models; i++) {
         const struct config_model *m = &c->models[i];
 
         models[i] = (struct model){
             .id = m->id,
+            .index = (int)i,
             .provider = &providers[m->provider - c->providers],
             .vendor_model = m->name,
             .aliases = m->aliases.items,
             .n_aliases = m->aliases.n,
-            .pool = add_pool(w, pools, m),
             .price = {m->price.input, m->price.output, m->price.cached_input},
             .max_output_tokens = m->max_output_tokens,
             .max_answer_bytes = (size_t)m->max_answer_bytes,
             .params = make_params(w, &m->params),
             .n_params = m->params.n,
+            .drop_params = m->drop_params.items,
+            .n_drop_params = m->drop_params.n,
             .limits = {m->timeout.connect_us, m->timeout.first_byte_us, m->timeout.idle_us, m->timeout.total_us}};
+        for (int k = 0; k < models[i].provider->n_keys; k++)
+            models[i].pools[k] = add_pool(w, pools, m, models[i].provider->keys[k].secret);
     }
     w->pools = pools;
-    w->registry = (struct registry){.models = models,
+    w->registry = (struct registry){.providers = providers,
+                                    .n_providers = c->n_providers,
+                                    .ad_hoc = ad_hoc_model(c),
+                                    .models = models,
                                     .n_models = c->n_models,
                                     .default_models = c->jobs.default_models.items,
                                     .n_default_models = c->jobs.default_models.n};
+    for (size_t i = 0; i < c->n_providers; i++)
+        if (c->jobs.default_provider != NULL && strcmp(c->jobs.default_provider, providers[i].id) == 0)
+            w->registry.default_provider = &providers[i];
+    link_fallbacks(w, models);
 }
 
 void wiring_init(struct wiring *w, const struct config *config)
@@ -156,22 +219,26 @@ static struct broker *make_broker(struct crew *c, const struct wiring *w, const 
         [CONFIG_EXACTLY_ONCE] = KAFKA_EXACTLY_ONCE, [CONFIG_AT_LEAST_ONCE] = KAFKA_AT_LEAST_ONCE};
     const struct config_kafka *k = &w->config->kafka;
 
-    c->kafka = (struct kafka_conf){
-        .brokers = k->brokers,
-        .group = k->group,
-        .topics = k->jobs.items,
-        .n_topics = (int)k->jobs.n,
-        .outputs = {[OUT_RESULTS] = k->results, [OUT_CALLS] = k->calls, [OUT_DEAD_LETTERS] = k->dead_letters},
-        .start = starts[k->start],
-        .on_gap = gaps[k->on_gap],
-        .delivery = deliveries[k->delivery],
-        .commit_interval_us = k->commit_interval_us,
-        .prefetch_bytes = k->prefetch_bytes,
-        .long_retention_us = w->config->journal.is_enabled && w->config->journal.ttl_us == 0 ? 7 * DAY : 0,
-        .slot = slot,
-        .worker = index,
-        .properties = c->properties,
-        .n_properties = (int)k->properties.n};
+    c->kafka = (struct kafka_conf){.brokers = k->brokers,
+                                   .group = k->group,
+                                   .topics = k->jobs.items,
+                                   .n_topics = (int)k->jobs.n,
+                                   .outputs = {[OUT_RESULTS] = k->results,
+                                               [OUT_CALLS] = k->calls,
+                                               [OUT_DEAD_LETTERS] = k->dead_letters,
+                                               [OUT_MODEL_STATS] = k->model_stats,
+                                               [OUT_BATCHES] = k->batches},
+                                   .start = starts[k->start],
+                                   .on_gap = gaps[k->on_gap],
+                                   .delivery = deliveries[k->delivery],
+                                   .commit_interval_us = k->commit_interval_us,
+                                   .prefetch_bytes = k->prefetch_bytes,
+                                   .long_retention_us =
+                                       w->config->journal.is_enabled && w->config->journal.ttl_us == 0 ? 7 * DAY : 0,
+                                   .slot = slot,
+                                   .worker = index,
+                                   .properties = c->properties,
+                                   .n_properties = (int)k->properties.n};
     for (size_t i = 0; i < k->properties.n; i++)
         c->properties[i] = (struct kafka_property){k->properties.pairs[i].name, k->properties.pairs[i].value};
     return broker_kafka_new(c->loop, &c->kafka);
@@ -262,6 +329,7 @@ static struct env make_env(struct crew *c, const struct wiring *w)
                                 .base_us = config->retry.base_us,
                                 .cap_us = config->retry.cap_us},
                       .deadline_us = config->jobs.deadline_us,
+                      .dedupe_us = config->jobs.dedupe_us,
                       .max_bytes = (size_t)config->jobs.max_bytes,
                       .max_deliveries = MAX_DELIVERIES,
                       .group = config->kafka.group,

@@ -106,7 +106,7 @@ struct attempt *attempt_of_transfer(struct call *c, struct transfer *t)
         if (f->is_final)
             o->hint = RETRY_HINT_NO;
     }
-    blot_out(o->why, c->model->provider->api_key);
+    blot_out(o->why, c->model->provider->keys[c->key_slot].secret);
     fill_common(c, t, o);
     outcome_keep(o, c->job->arena);
     return a;

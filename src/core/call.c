@@ -84,7 +84,7 @@ static void back_off(struct call *c, int64_t delay_us)
  */
 static bool is_pausing(const struct call *c, const struct outcome *o)
 {
-    return c->model->pool >= 0 && !c->job->is_deadline_absolute &&
+    return c->model->pools[c->key_slot] >= 0 && !c->job->is_deadline_absolute &&
            (o->fault == FAULT_RATE_LIMITED || (o->fault == FAULT_OVERLOADED && o->retry_after_us > 0));
 }
 
@@ -94,8 +94,8 @@ static void judge(struct call *c, const struct outcome *o)
     int64_t left = is_pausing(c, o) ? INT64_MAX : job_time_left_us(c->job);
     struct retry_verdict v = retry_judge(&env->retry, o, c->attempt, left, env->rng);
 
-    if (v.pause_us > 0 && c->model->pool >= 0)
-        env->limiter->ops->pause(env->limiter, c->model->pool, v.pause_us);
+    if (v.pause_us > 0 && c->model->pools[c->key_slot] >= 0)
+        env->limiter->ops->pause(env->limiter, c->model->pools[c->key_slot], v.pause_us);
     if (!v.is_again) {
         over(c, o);
         return;
@@ -233,7 +233,7 @@ static void ask(struct call *c)
     if (c->asked_us == 0)
         c->asked_us = loop_now_us(env->loop);
     c->permit = (struct permit){
-        .pool = c->model->pool,
+        .pool = c->model->pools[c->key_slot],
         .tokens = c->estimate_tokens,
         .is_retry = c->attempt > 1,
         .done = on_permit,

@@ -10,7 +10,7 @@ void job_plan_named(struct job *j, const struct text *names, int n)
     j->n_calls = n;
     j->n_over = 0;
     for (int i = 0; i < n; i++)
-        call_init(&j->calls[i], j, i, names[i], registry_find(j->env->registry, names[i]));
+        call_init(&j->calls[i], j, i, names[i], registry_resolve(j->env->registry, names[i], j->arena));
     j->quorum = j->spec.quorum > 0 ? j->spec.quorum : j->spec.merge->default_quorum_max;
     if (j->quorum > n)
         j->quorum = n;

@@ -67,7 +67,7 @@ static void write_wire(struct json_write *w, const struct call *c, const struct 
     record_kv_name(w, "raw_finish_reason", o->raw_finish);
     record_kv_name(w, "provider_request_id", o->request_id);
     jw_kv_str(w, "endpoint", p != NULL ? p->base_url : NULL);
-    jw_kv_str(w, "key_id", p != NULL ? p->key_id : NULL);
+    jw_kv_str(w, "key_id", p != NULL ? p->keys[c->key_slot].id : NULL);
     jw_kv_int_opt(w, "bytes_out", o->bytes_out);
     jw_kv_int_opt(w, "bytes_in", o->bytes_in);
 }

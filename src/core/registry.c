@@ -3,8 +3,12 @@
 #include "core/registry.h"
 
 #include <stdio.h>
+#include <string.h>
 
+#include "base/mem.h"
 #include "base/text.h"
+
+enum { NAME_BYTES_MAX = 300 };
 
 static bool is_alias(const struct model *m, struct text name)
 {
@@ -42,6 +46,37 @@ const struct model *registry_find(const struct registry *r, struct text name)
             if (tests[t](&r->models[i], name))
                 return &r->models[i];
     return NULL;
+}
+
+static struct model *make_ad_hoc(const struct registry *r, const struct provider *p, struct text name, struct arena *a)
+{
+    struct model *m = arena_zero(a, sizeof(*m));
+
+    *m = r->ad_hoc;
+    m->provider = p;
+    m->vendor_model = text_decode(a, name, NULL);
+    m->id = arena_printf(a, "%s/%s", p->id, m->vendor_model);
+    for (int i = 0; i < p->n_keys; i++)
+        m->pools[i] = -1;
+    return m;
+}
+
+const struct model *registry_resolve(const struct registry *r, struct text name, struct arena *a)
+{
+    const struct model *m = registry_find(r, name);
+    const char *plain, *slash;
+
+    if (m != NULL || text_is_blank(name) || name.len > NAME_BYTES_MAX)
+        return m;
+    plain = text_decode(a, name, NULL);
+    slash = strchr(plain, '/');
+    for (size_t i = 0; slash != NULL && slash[1] != '\0' && i < r->n_providers; i++) {
+        const struct provider *p = &r->providers[i];
+
+        if (strlen(p->id) == (size_t)(slash - plain) && strncmp(p->id, plain, (size_t)(slash - plain)) == 0)
+            return make_ad_hoc(r, p, text_of(slash + 1), a);
+    }
+    return r->default_provider != NULL ? make_ad_hoc(r, r->default_provider, text_of(plain), a) : NULL;
 }
 
 int64_t price_cost_nusd(const struct price *p, const struct usage *u)

@@ -65,6 +65,8 @@ int call_build_request(struct call *c)
         .n_messages = 1,
         .tools = TEXT_NONE,
         .tool_choice = TEXT_NONE,
+        .drop_params = m->drop_params,
+        .n_drop_params = m->n_drop_params,
         .max_output_tokens = c->job->spec.max_output_tokens > 0 ? c->job->spec.max_output_tokens : m->max_output_tokens,
     };
 
@@ -77,8 +79,8 @@ int call_build_request(struct call *c)
         call_end_unsent(c, FAULT_INVALID_REQUEST, "build", why);
         return -EINVAL;
     }
-    if (m->provider->api_key != NULL)
-        m->provider->ops->sign(m->provider->api_key, loop_wall_ms(env->loop), c->job->arena, &c->wire);
+    if (m->provider->keys[c->key_slot].secret != NULL)
+        m->provider->ops->sign(m->provider->keys[c->key_slot].secret, loop_wall_ms(env->loop), c->job->arena, &c->wire);
     /* a third of the bytes is an upper bound of the input's tokens for ordinary text (DESIGN 11) */
     c->estimate_tokens = (int64_t)(c->job->spec.prompt.len + 2) / 3 + q.max_output_tokens;
     c->is_built = true;

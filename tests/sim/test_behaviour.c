@@ -211,7 +211,7 @@ static void test_a_quoted_key_reaches_no_record(void **state)
 
     (void)state;
     setup(&s, lines, 1);
-    s.world.provider.api_key = key;
+    s.world.key.secret = key;
     r = run_job(&s, "{\"prompt\":\"JOB:x\",\"models\":[\"a\"]}");
     assert_string_equal(str(answer(r, 0), "error_code"), "auth");
     assert_non_null(strstr(str(answer(r, 0), "error_message"), "Incorrect API key: ***"));

@@ -130,8 +130,8 @@ static void run_seed(uint64_t seed)
                                     .slot_return_us = 130000000};
     w.pools[1] = (struct pool_conf){.id = "pb", .requests_per_minute = 900};
     w.n_pools = 2;
-    w.models[0].pool = 0;
-    w.models[1].pool = 1;
+    w.models[0].pools[0] = 0;
+    w.models[1].pools[0] = 1;
     for (int i = 0; i < JOBS; i++)
         add_job(&w, i);
     world_add_worker(&w, 0, 2);

@@ -159,7 +159,7 @@ static void setup(struct fleet *f, uint64_t seed)
                                      .concurrency = 60,
                                      .slot_return_us = INT64_C(130000000)};
     w->n_pools = 1;
-    w->models[0].pool = 0;
+    w->models[0].pools[0] = 0;
     add_jobs(f, JOBS / 2);
     for (int p = 0; p < PARTITIONS; p++)
         f->owner[p] = p % CREWS;

@@ -92,7 +92,7 @@ static void test_jobs_that_wait_their_turn_are_no_crash_loop(void **state)
         setup(&w, &play);
         w.pools[0] = (struct pool_conf){.id = "p", .requests_per_minute = 1};
         w.n_pools = 1;
-        w.models[0].pool = 0;
+        w.models[0].pools[0] = 0;
         add_jobs(&w, 5, "[\"a\"]");
         c = world_add_worker(&w, 0, 1);
         for (int k = 0; k < cases[i].times; k++) {
@@ -285,7 +285,7 @@ static void setup_slow_pool(struct world *w, const struct play *play)
     setup(w, play);
     w->pools[0] = (struct pool_conf){.id = "p", .requests_per_minute = 60};
     w->n_pools = 1;
-    w->models[1].pool = 0;
+    w->models[1].pools[0] = 0;
     add_jobs(w, 100, "[\"a\",\"b\"]");
 }
 

@@ -85,8 +85,8 @@ static void test_a_backlog_before_one_model_never_makes_a_job_late(void **state)
     w.pools[0] = (struct pool_conf){.id = "fast", .requests_per_minute = 600};
     w.pools[1] = (struct pool_conf){.id = "slow", .requests_per_minute = 60};
     w.n_pools = 2;
-    w.models[0].pool = 0;
-    w.models[1].pool = 1;
+    w.models[0].pools[0] = 0;
+    w.models[1].pools[0] = 1;
     add_jobs(&w, 200, "\"models\":[\"a\",\"b\"]");
     world_add_worker(&w, 0, 1);
     assert_true(world_run_until_done(&w, 600 * SECOND));
@@ -125,7 +125,7 @@ static void test_a_permit_that_comes_while_the_journal_is_away_is_not_used(void 
     setup(&w, quick);
     w.pools[0] = (struct pool_conf){.id = "p", .requests_per_minute = 60};
     w.n_pools = 1;
-    w.models[0].pool = 0;
+    w.models[0].pools[0] = 0;
     add_jobs(&w, 20, "\"models\":[\"a\"]");
     world_add_worker(&w, 0, 1);
     world_run(&w, 5 * SECOND);
@@ -153,7 +153,7 @@ static void test_the_clock_runs_between_the_waits(void **state)
     w.retry.attempts = 100;
     w.pools[0] = (struct pool_conf){.id = "p", .requests_per_minute = 6};
     w.n_pools = 1;
-    w.models[0].pool = 0;
+    w.models[0].pools[0] = 0;
     add_jobs(&w, 1, "\"models\":[\"a\"]");
     world_add_worker(&w, 0, 1);
     r = finish(&w);
@@ -190,7 +190,7 @@ static void test_a_pause_longer_than_the_deadline_is_waited_for(void **state)
         setup(&w, lines);
         w.pools[0] = (struct pool_conf){.id = "p", .requests_per_minute = 600};
         w.n_pools = 1;
-        w.models[0].pool = cases[i].pool;
+        w.models[0].pools[0] = cases[i].pool;
         world_job(&w, 0, "{\"prompt\":\"JOB:x\",\"models\":[\"a\"]%s}", cases[i].deadline);
         world_add_worker(&w, 0, 1);
         r = finish(&w);

@@ -71,7 +71,7 @@ static void test_d08_an_empty_bucket_delays_only_its_own_model(void **state)
     setup(&s, NULL, 0);
     s.world.pools[0] = (struct pool_conf){.id = "slow", .requests_per_minute = 6};
     s.world.n_pools = 1;
-    s.world.models[0].pool = 0;
+    s.world.models[0].pools[0] = 0;
     for (int i = 0; i < 100; i++) {
         world_job(&s.world, 0, "{\"prompt\":\"JOB:a%d\",\"models\":[\"a\"]}", i);
         world_job(&s.world, 0, "{\"prompt\":\"JOB:b%d\",\"models\":[\"b\"]}", i);
@@ -93,7 +93,7 @@ static void test_d14_each_attempt_takes_a_permit(void **state)
     setup(&s, lines, 2);
     s.world.pools[0] = (struct pool_conf){.id = "p", .requests_per_minute = 6};
     s.world.n_pools = 1;
-    s.world.models[0].pool = 0;
+    s.world.models[0].pools[0] = 0;
     r = run_job(&s, "{\"prompt\":\"JOB:x\",\"models\":[\"a\"]}");
     assert_string_equal(str(r, "status"), "ok");
     assert_int_equal(num(r, "calls_total"), 3);
@@ -136,7 +136,7 @@ static void test_d17_a_hint_pauses_the_pool_for_all_workers(void **state)
     s.world.topics = mem_topics_new(2);
     s.world.pools[0] = (struct pool_conf){.id = "p", .requests_per_minute = 6000};
     s.world.n_pools = 1;
-    s.world.models[0].pool = 0;
+    s.world.models[0].pools[0] = 0;
     world_add_worker(&s.world, 0, 1);
     world_add_worker(&s.world, 1, 1);
     world_run(&s.world, 5000000);

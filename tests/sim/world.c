@@ -31,16 +31,18 @@ void world_init(struct world *w, uint64_t seed, int n_partitions)
     w->retry = (struct retry_conf){.attempts = 4, .base_us = 500000, .cap_us = 20000000};
     w->deadline_us = 300000000;
     w->worker = (struct worker_conf){.max_in_flight = 2000, .grace_us = 25000000};
+    w->key = (struct provider_key){"sk-test", "k1"};
     w->provider = (struct provider){.id = "prov",
                                     .ops = provider_find("openai"),
                                     .base_url = "http://sim/v1",
-                                    .api_key = "sk-test",
-                                    .key_id = "k1"};
+                                    .keys = &w->key,
+                                    .n_keys = 1};
     for (int i = 0; i < WORLD_MODELS; i++)
         w->models[i] = (struct model){.id = ids[i],
                                       .provider = &w->provider,
                                       .vendor_model = vendor_names[i],
-                                      .pool = -1,
+                                      .index = i,
+                                      .pools = {-1},
                                       .price = {2500000000, 10000000000, -1},
                                       .max_output_tokens = 100,
                                       .max_answer_bytes = 1 << 20,
@@ -363,7 +365,7 @@ static bool is_of_pool(const struct world *w, const struct entry *e, int pool)
 {
     for (int i = 0; i < WORLD_MODELS; i++)
         if (strcmp(w->models[i].vendor_model, e->model) == 0)
-            return w->models[i].pool == pool;
+            return w->models[i].pools[0] == pool;
     return false;
 }
 

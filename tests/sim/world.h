@@ -71,6 +71,7 @@ struct world {
     int abort_per_mille;
     size_t limit;
     int64_t journal_write_us; /* see journal_mem_set_write_us() */
+    struct provider_key key;
     struct provider provider;
     struct model models[WORLD_MODELS]; /* "a", "b", "c" and "d"; vendor names "m-a"... pools -1 until set */
     struct registry registry;

@@ -24,6 +24,7 @@
 struct rig {
     struct broker broker;
     size_t limits[OUT_MAX];
+    struct provider_key key;
     struct provider provider;
     struct model models[3];
     struct registry registry;
@@ -49,10 +50,11 @@ static inline void rig_start(struct rig *r, int n_calls)
     r->broker.ops = &ops;
     for (int i = 0; i < OUT_MAX; i++)
         r->limits[i] = 1 << 20;
+    r->key = (struct provider_key){"sk-secret", "k1"};
     r->provider =
-        (struct provider){.id = "openai", .base_url = "https://api.example/v1", .api_key = "sk-secret", .key_id = "k1"};
+        (struct provider){.id = "openai", .base_url = "https://api.example/v1", .keys = &r->key, .n_keys = 1};
     for (int i = 0; i < 3; i++)
-        r->models[i] = (struct model){.id = ids[i], .provider = &r->provider, .vendor_model = "gpt", .pool = -1};
+        r->models[i] = (struct model){.id = ids[i], .provider = &r->provider, .vendor_model = "gpt", .pools = {-1}};
     r->registry = (struct registry){.models = r->models, .n_models = 3};
     r->merge = (struct merge_ops){.name = "concat", .default_quorum_max = 2};
     r->env = (struct env){
