@@ -133,7 +133,7 @@ def start(stack):
     say("started", f"simulated providers on {words[-1]}: sim/fast, sim/smart, sim/flaky")
     tutti = stack.launch("tutti", [TUTTI, "run", "-c", CONFIG], env={
         "DEMO_KAFKA": brokers, "DEMO_REDIS": f"redis://127.0.0.1:{port}/0", "DEMO_PROVIDER": words[-1],
-        "XDG_STATE_HOME": str(stack.where), "TUTTI_LOG__FORMAT": "logfmt"})
+        "XDG_STATE_HOME": str(stack.where), "TUTTI_LOG__FORMAT": "logfmt", "TUTTI_ADMIN__LISTEN": "127.0.0.1:0"})
     await_log(tutti, "event=partition_assigned", 45)
     say("started", f"tutti run -c {CONFIG.relative_to(ROOT)}")
     return brokers, tutti

@@ -198,6 +198,7 @@ class Bed:
             "jobs": {"default_models": list(models or {}), "max_in_flight": 500},
             "retry": {"base": "50ms", "cap": "2s"},
             "log": {"level": "info", "format": "logfmt"},
+            "admin": {"listen": "127.0.0.1:0"},
             "workers": 1,
         }
         for mid, m in (models or {}).items():
