@@ -15,9 +15,11 @@ int head_get(const struct transfer *t, const char *name, char *value, size_t siz
 /* Retry-After-Ms (unless it is 0) or Retry-After: how long to wait, clamped to 0..24 h; -1: none.
  * source  RFC 9110 10.2.3; reference/wire-oddities.md 41 */
 int64_t head_retry_after_us(const struct transfer *t, int64_t wall_ms);
-/* The x-ratelimit-reset-* of a limit that is used up, else the shortest of them; clamped as above, -1: none.
- * source  reference/wire-oddities.md 42, 43 */
+/* The x-ratelimit-reset-* or anthropic-ratelimit-*-reset of a limit that is used up, else the shortest of them; clamped
+ * as above, -1: none. source  reference/wire-oddities.md 42, 43 */
 int64_t head_reset_us(const struct transfer *t, int64_t wall_ms);
+/* "38s", "1m26.4s", "6ms": a wait, clamped as above; -1: no such duration. */
+int64_t head_duration_us(const char *s);
 /* x-should-retry. source  reference/providers.md 4.1 */
 enum retry_hint head_retry_hint(const struct transfer *t);
 

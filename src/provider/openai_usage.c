@@ -2,10 +2,8 @@
 /* Token counts of the OpenAI-compatible family in our terms: input includes what came from a cache, output includes
  * reasoning. Never guesses from texts: what is absent stays unknown. No state; any thread.
  * source  reference/providers.md 4.9; wire-oddities.md 16-18, 22-25 */
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/check.h"
+#include "provider/answer.h"
 #include "provider/openai.h"
 
 /* The counts as they stand, -1: absent. */
@@ -17,43 +15,6 @@ struct counts {
     int64_t reasoning;
     int64_t audio; /* of the prompt */
 };
-
-/* The usual count, without the cost of strtod(). */
-static bool is_short_integer(struct text raw, int64_t *out)
-{
-    int64_t n = 0;
-
-    if (raw.len > 15)
-        return false;
-    for (size_t i = 0; i < raw.len; i++) {
-        if (raw.p[i] < '0' || raw.p[i] > '9')
-            return false;
-        n = n * 10 + (raw.p[i] - '0');
-    }
-    *out = n;
-    return true;
-}
-
-int openai_scan_count(struct scan *s, int64_t *out)
-{
-    struct text raw;
-    char digits[40];
-    double d;
-    bool is_number = scan_peek(s) == SCAN_NUMBER;
-
-    if (scan_skip(s, &raw) < 0)
-        return s->error;
-    if (!is_number || raw.len >= sizeof(digits))
-        return 0;
-    if (is_short_integer(raw, out))
-        return 0;
-    memcpy(digits, raw.p, raw.len);
-    digits[raw.len] = '\0';
-    d = strtod(digits, NULL);
-    if (d >= 0 && d < 9007199254740992.0 && d == (double)(int64_t)d) /* up to 2^53 every integer is itself */
-        *out = (int64_t)d;
-    return 0;
-}
 
 static void keep_larger(int64_t *v, int64_t other)
 {
@@ -71,7 +32,7 @@ static int scan_details(struct scan *s, struct counts *c, bool is_prompt)
     while (scan_next_key(s, &key)) {
         int64_t v = -1;
 
-        (void)openai_scan_count(s, &v); /* the error stays in the scan */
+        (void)answer_count(s, &v); /* the error stays in the scan */
         if (is_prompt && KEY_IS(key, "cached_tokens"))
             keep_larger(&c->cached, v);
         else if (is_prompt && KEY_IS(key, "audio_tokens"))
@@ -124,8 +85,7 @@ static struct usage normalise(const struct counts *c)
     } else if (c->completion < 0 && c->prompt >= 0 && c->total >= c->prompt) {
         u.output_tokens = c->total - c->prompt;
     }
-    if (u.input_tokens >= 0 && u.cached_input_tokens > u.input_tokens)
-        u.input_tokens += u.cached_input_tokens; /* more than the whole: it stood beside */
+    usage_guard(&u);
     return u;
 }
 
@@ -146,7 +106,7 @@ int openai_usage_scan(struct scan *s, struct usage *out)
         } else if (KEY_IS(key, "completion_tokens_details") || KEY_IS(key, "output_tokens_details")) {
             (void)scan_details(s, &c, false);
         } else if (count != NULL) {
-            (void)openai_scan_count(s, &v);
+            (void)answer_count(s, &v);
             keep_larger(count, v);
         } else {
             (void)scan_skip(s, NULL);

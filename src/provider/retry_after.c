@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hints to wait in response headers: Retry-After in all its spellings, the x-ratelimit-reset family,
+/* The hints to wait in response headers: Retry-After in all its spellings, the ratelimit-reset families,
  * x-should-retry. Never reads a clock: moments are measured against the wall time given. No state; any thread. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +120,13 @@ static bool read_go_duration(const char *s, double *out_us)
     return true;
 }
 
+int64_t head_duration_us(const char *s)
+{
+    double us;
+
+    return read_go_duration(s, &us) ? clamp_us(us) : -1;
+}
+
 int64_t head_retry_after_us(const struct transfer *t, int64_t wall_ms)
 {
     char value[VALUE_BYTES];
@@ -170,6 +177,12 @@ int64_t head_reset_us(const struct transfer *t, int64_t wall_ms)
         {"x-ratelimit-remaining-tokens-minute", "x-ratelimit-reset-tokens-minute"},
         {"x-ratelimit-remaining", "x-ratelimit-reset"},
         {"ratelimit-remaining", "ratelimit-reset"},
+        {"x-ratelimit-remaining-project-tokens", "x-ratelimit-reset-project-tokens"},
+        {"x-ratelimit-remaining", "x-ratelimit-timeremaining"}, /* GitHub Models */
+        {"anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"},
+        {"anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"},
+        {"anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"},
+        {"anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"},
     };
     int64_t used_up = -1;  /* longest wait of the limits that are at 0: all of them must pass */
     int64_t shortest = -1; /* a reset says when a limit is full again, which is more than one call needs */

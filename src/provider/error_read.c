@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads error bodies of the OpenAI-compatible family in all their envelopes: JSON in a dozen shapes, plain text, HTML,
- * nothing. Collects words; what they mean is openai_class.c's. No state; any thread.
+/* Reads error bodies in all their envelopes: JSON in a dozen shapes, plain text, HTML, nothing. Collects words; what
+ * they mean is error_class.c's. No state; any thread.
  * source  wire-oddities.md 31-33, 40, 41 */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "provider/openai.h"
+#include "provider/answer.h"
+#include "provider/error.h"
+#include "provider/head.h"
 
 /* Sets a text once: the first envelope that names it wins. */
 static void set_once(struct text *to, struct text from)
@@ -23,7 +25,7 @@ static bool is_status(struct text t)
 }
 
 /* A code: a number between 400 and 599 (also as a string: Azure) is a status, any other string or number a word. */
-static int scan_code(struct scan *s, struct arena *a, struct openai_error *e)
+static int scan_code(struct scan *s, struct arena *a, struct wire_error *e)
 {
     bool is_number = scan_peek(s) == SCAN_NUMBER;
     struct text code = TEXT_NONE;
@@ -31,7 +33,7 @@ static int scan_code(struct scan *s, struct arena *a, struct openai_error *e)
     if (is_number)
         (void)scan_skip(s, &code);
     else
-        (void)openai_scan_text(s, a, &code);
+        (void)answer_text(s, a, &code);
     if (s->error != 0)
         return s->error;
     if (is_status(code)) {
@@ -44,40 +46,34 @@ static int scan_code(struct scan *s, struct arena *a, struct openai_error *e)
 }
 
 /* {"headers": {"X-RateLimit-Reset": "1759845420000"}} */
-static void scan_metadata_headers(struct scan *s, struct arena *a, struct openai_error *e)
+static void scan_metadata_headers(struct scan *s, struct arena *a, struct wire_error *e)
 {
     struct text value;
     struct text key;
 
-    if (scan_peek(s) != SCAN_OBJECT) {
-        (void)scan_skip(s, NULL);
+    if (!answer_enter_object(s))
         return;
-    }
-    (void)scan_enter_object(s);
     while (scan_next_key(s, &key)) {
         if (!KEY_IS(key, "X-RateLimit-Reset")) {
             (void)scan_skip(s, NULL);
             continue;
         }
-        (void)openai_scan_text(s, a, &value);
+        (void)answer_text(s, a, &value);
         if (value.p != NULL && value.len >= 13 && value.len <= 15)
             e->reset_ms = strtoll(text_decode(a, value, NULL), NULL, 10);
     }
 }
 
 /* OpenRouter: what the upstream said, as a string, and its headers. */
-static void scan_metadata(struct scan *s, struct arena *a, struct openai_error *e)
+static void scan_metadata(struct scan *s, struct arena *a, struct wire_error *e)
 {
     struct text key;
 
-    if (scan_peek(s) != SCAN_OBJECT) {
-        (void)scan_skip(s, NULL);
+    if (!answer_enter_object(s))
         return;
-    }
-    (void)scan_enter_object(s);
     while (scan_next_key(s, &key)) {
         if (KEY_IS(key, "raw"))
-            (void)openai_scan_text(s, a, &e->inner);
+            (void)answer_text(s, a, &e->inner);
         else if (KEY_IS(key, "headers"))
             scan_metadata_headers(s, a, e);
         else
@@ -86,29 +82,33 @@ static void scan_metadata(struct scan *s, struct arena *a, struct openai_error *
 }
 
 /* One member of an error object or of a bare envelope. */
-static void scan_error_member(struct scan *s, struct arena *a, struct openai_error *e, struct text key)
+static void scan_error_member(struct scan *s, struct arena *a, struct wire_error *e, struct text key)
 {
     struct text t = TEXT_NONE;
 
     if (KEY_IS(key, "message") || KEY_IS(key, "detail") || KEY_IS(key, "Message")) {
-        (void)openai_scan_text(s, a, &t);
+        (void)answer_text(s, a, &t);
         set_once(&e->message, t);
     } else if (KEY_IS(key, "type") || KEY_IS(key, "error_type") || KEY_IS(key, "status")) {
         if (scan_peek(s) == SCAN_NUMBER)
             (void)scan_code(s, a, e); /* Azure's "status": 400 */
         else
-            (void)openai_scan_text(s, a, &t);
+            (void)answer_text(s, a, &t);
         set_once(&e->type, t);
     } else if (KEY_IS(key, "code") || KEY_IS(key, "error_code")) {
         (void)scan_code(s, a, e);
     } else if (KEY_IS(key, "metadata")) {
         scan_metadata(s, a, e);
+    } else if (KEY_IS(key, "details")) {
+        error_scan_details(s, a, e);
+    } else if (KEY_IS(key, "request_id")) {
+        (void)answer_text(s, a, &e->request_id);
     } else {
         (void)scan_skip(s, NULL);
     }
 }
 
-int openai_error_scan(struct scan *s, struct arena *a, struct openai_error *e)
+int error_scan(struct scan *s, struct arena *a, struct wire_error *e)
 {
     enum scan_type type = scan_peek(s);
     struct text message = TEXT_NONE;
@@ -132,9 +132,9 @@ int openai_error_scan(struct scan *s, struct arena *a, struct openai_error *e)
     return s->error;
 }
 
-void openai_error_read(const char *bytes, size_t len, struct arena *a, struct openai_error *e)
+void error_read(const char *bytes, size_t len, struct arena *a, struct wire_error *e)
 {
-    struct openai_error bare = {.status = 0}; /* what stands beside `error`: it speaks only where that is silent */
+    struct wire_error bare = {.status = 0}; /* what stands beside `error`: it speaks only where that is silent */
     struct text key;
     struct scan s;
 
@@ -149,7 +149,7 @@ void openai_error_read(const char *bytes, size_t len, struct arena *a, struct op
     (void)scan_enter_object(&s);
     while (scan_next_key(&s, &key)) { /* a body that breaks off still gives what stood before */
         if (KEY_IS(key, "error"))
-            (void)openai_error_scan(&s, a, e);
+            (void)error_scan(&s, a, e);
         else
             scan_error_member(&s, a, &bare, key);
     }
@@ -158,6 +158,7 @@ void openai_error_read(const char *bytes, size_t len, struct arena *a, struct op
     set_once(&e->code, bare.code);
     if (!text_is(bare.type, "error"))
         set_once(&e->type, bare.type);
+    set_once(&e->request_id, bare.request_id);
     if (e->status == 0)
         e->status = bare.status;
 }
