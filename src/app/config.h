@@ -169,6 +169,8 @@ struct config_input {
     const char *const *sets; /* sets[n_sets]: KEY=VALUE of --set */
     size_t n_sets;
     const struct config_hooks *hooks; /* NULL: none */
+    struct buf *out_shown;            /* gets every option in effect with its origin, secrets hidden; NULL: not */
+    bool is_shown_as_json;
 };
 
 /* Finds, reads and checks the configuration; every problem goes into the report (initialised by the caller).

@@ -26,6 +26,8 @@ static const struct {
                "one is needed."},
     {"jobs", "How jobs are taken in."},
     {"retry", "What happens to a call that failed and may be tried again."},
+    {"breaker", "When a model that keeps failing is left alone."},
+    {"admin", "The page and the endpoints for operators."},
     {"shutdown", "How the process ends."},
     {"log", "What is logged, to stderr."},
     {"workers", "Threads."},

@@ -52,6 +52,8 @@ const char *config_getenv(const struct config_input *in, const char *name);
 char *config_read_file(struct arena *a, const char *path, size_t max, size_t *out_len);
 /* Applies TUTTI_* variables and --set to the tree. */
 void config_override(struct config_loader *l, struct yaml_node *root);
+/* Writes every option in effect with where it came from. */
+void config_show(const struct config_loader *l, bool is_json, struct buf *out);
 /* What no single value can say: references between options, limits, deadlines; and computed defaults. */
 void config_cross_check(struct config_loader *l);
 /* State and place of an option (path with '*') in an object; an unset option's place is the object's key. */

@@ -252,6 +252,8 @@ int config_parse(const char *text, size_t len, const char *name, const struct co
         for (size_t i = 0; i < l.n_objects; i++)
             fill_defaults(&l, i);
         config_cross_check(&l);
+        if (in != NULL && in->out_shown != NULL && report->n_errors == 0)
+            config_show(&l, in->is_shown_as_json, in->out_shown);
     }
     mem_free(l.objects);
     if (report->n_errors > 0) {

@@ -41,11 +41,12 @@ static const struct cli_command commands[] = {
      .flags = sim_flags,
      .run = cmd_sim},
     {.name = "config",
-     .help = "check a configuration, explain its keys",
-     .usage = "check|explain KEY|docs [-c FILE] [--set KEY=VALUE] [--json]",
+     .help = "check or show a configuration, explain its keys",
+     .usage = "check|show|explain KEY|docs [-c FILE] [--set KEY=VALUE] [--json]",
      .examples =
          "tutti config check                    # ./tutti.yaml, every problem at once; exit 78 when there are errors\n"
          "tutti config check -c prod.yaml --json\n"
+         "tutti config show                     # every option in effect and where it came from, secrets hidden\n"
          "tutti config explain kafka.delivery   # type, range, default, meaning\n",
      .details = "check prints what each limit promises: B the bucket, r the refill, U* the share that can be used.\n"
                 "docs writes docs/configuration.md to stdout.\n",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tutti config: check, explain, docs; and the way every command loads its configuration. Connects to nothing. Main
+/* tutti config: check, show, explain, docs; and the way every command loads its configuration. Connects to nothing. Main
  * thread. */
 #include <errno.h>
 #include <stdio.h>
@@ -47,10 +47,15 @@ static int check_redis_url(const char *url, const char **why)
 
 static const struct config_hooks hooks = {.check_property = check_property, .check_redis_url = check_redis_url};
 
-static int load(const struct cli *c, struct config_report *report, struct config **out)
+static int load(const struct cli *c, struct buf *out_shown, struct config_report *report, struct config **out)
 {
-    struct config_input in = {
-        .path = c->config_path, .env = c->env, .sets = c->sets, .n_sets = c->n_sets, .hooks = &hooks};
+    struct config_input in = {.path = c->config_path,
+                              .env = c->env,
+                              .sets = c->sets,
+                              .n_sets = c->n_sets,
+                              .hooks = &hooks,
+                              .out_shown = out_shown,
+                              .is_shown_as_json = c->is_json};
     int r;
 
     config_report_init(report, "tutti");
@@ -77,7 +82,7 @@ static void print_report(struct config_report *report, FILE *f)
 int cli_load_config(const struct cli *c, struct config **out_config)
 {
     struct config_report report;
-    int code = load(c, &report, out_config);
+    int code = load(c, NULL, &report, out_config);
 
     print_report(&report, c->err);
     config_report_done(&report);
@@ -147,7 +152,7 @@ static int run_check(struct cli *c)
 
     if (c->n_args > 1)
         return cli_usage(c, "check takes no argument '%s': name the file with -c", c->args[1]);
-    code = load(c, &report, &conf);
+    code = load(c, NULL, &report, &conf);
     buf_init(&b, 0);
     if (c->is_json) {
         write_json(&report, conf, &b);
@@ -178,6 +183,24 @@ static int run_explain(struct cli *c)
     return r < 0 ? cli_unknown(c, "key", c->args[1], &near, 1) : CLI_OK;
 }
 
+static int run_show(struct cli *c)
+{
+    struct config_report report;
+    struct config *conf = NULL;
+    struct buf b;
+    int code;
+
+    if (c->n_args > 1)
+        return cli_usage(c, "show takes no argument '%s': name the file with -c", c->args[1]);
+    buf_init(&b, 0);
+    code = load(c, &b, &report, &conf);
+    print_report(&report, c->err);
+    write_out(&b, c->out);
+    config_free(conf);
+    config_report_done(&report);
+    return code;
+}
+
 static int run_docs(struct cli *c)
 {
     struct buf b;
@@ -192,11 +215,11 @@ static int run_docs(struct cli *c)
 
 int cmd_config(struct cli *c)
 {
-    static const char *const words[] = {"check", "explain", "docs"};
-    static int (*const runs[])(struct cli *) = {run_check, run_explain, run_docs};
+    static const char *const words[] = {"check", "show", "explain", "docs"};
+    static int (*const runs[])(struct cli *) = {run_check, run_show, run_explain, run_docs};
 
     if (c->n_args == 0)
-        return cli_usage(c, "name what to do: check, explain KEY or docs");
+        return cli_usage(c, "name what to do: check, show, explain KEY or docs");
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (strcmp(c->args[0], words[i]) == 0)
             return runs[i](c);

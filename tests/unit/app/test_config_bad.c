@@ -19,10 +19,9 @@ static const struct bad_case cases[] = {
     {CONFIG_BASE "pools: {}\n", "tutti.yaml:5:1: error: unknown key 'pools'\n"
                                 "pools: {}\n"
                                 "^~~~~\n"},
-    {CONFIG_BASE "kafka: {topics: {model_stats: x}}\n",
-     "tutti.yaml:5:18: error: unknown key 'model_stats' in kafka.topics\n"
-     "kafka: {topics: {model_stats: x}}\n"
-     "                 ^~~~~~~~~~~\n"},
+    {CONFIG_BASE "kafka: {topics: {progress: x}}\n", "tutti.yaml:5:18: error: unknown key 'progress' in kafka.topics\n"
+                                                     "kafka: {topics: {progress: x}}\n"
+                                                     "                 ^~~~~~~~\n"},
     {MODEL("    limits: {rpm: 5, tpm: 100k}\n"),
      "tutti.yaml:5:14: error: unknown key 'rpm' in models.m.limits (did you mean 'requests_per_minute'?)\n"
      "    limits: {rpm: 5, tpm: 100k}\n"
@@ -179,7 +178,7 @@ static const struct bad_case cases[] = {
      "tutti.yaml:6:17: error: journal.url: 'redis://' is not a URL that begins with redis:// or rediss://\n"
      "journal: {url: 'redis://'}\n"
      "                ^~~~~~~~\n"},
-    {"providers:\n  a: {api: openai, base_url: https://h/v1/chat/completions}\n  b: {api: anthropic, base_url: "
+    {"providers:\n  a: {api: openai, base_url: https://h/v1/chat/completions}\n  b: {api: antropic, base_url: "
      "https://u:pw@h}\n"
      "models: {m: {provider: a}}\n",
      "tutti.yaml:2:30: error: providers.a.base_url: 'https://h/v1/chat/completions' is too long: tutti adds "
@@ -187,12 +186,13 @@ static const struct bad_case cases[] = {
      "itself\n"
      "  a: {api: openai, base_url: https://h/v1/chat/completions}\n"
      "                             ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~\n"
-     "tutti.yaml:3:12: error: providers.b.api: 'anthropic' is not openai\n"
-     "  b: {api: anthropic, base_url: https://****@h}\n"
-     "           ^~~~~~~~~\n"
-     "tutti.yaml:3:33: error: providers.b.base_url: the value names a user: keys belong into api_key\n"
-     "  b: {api: anthropic, base_url: https://****@h}\n"
-     "                                ^~~~~~~~~~~~~~\n"},
+     "tutti.yaml:3:12: error: providers.b.api: 'antropic' is not one of openai, anthropic, gemini (did you mean "
+     "'anthropic'?)\n"
+     "  b: {api: antropic, base_url: https://****@h}\n"
+     "           ^~~~~~~~\n"
+     "tutti.yaml:3:32: error: providers.b.base_url: the value names a user: keys belong into api_key\n"
+     "  b: {api: antropic, base_url: https://****@h}\n"
+     "                               ^~~~~~~~~~~~~~\n"},
     {CONFIG_BASE "redis: {ca_file: nowhere.pem}\n",
      "tutti.yaml:5:18: error: redis.ca_file: cannot read nowhere.pem: No such file or directory\n"
      "redis: {ca_file: nowhere.pem}\n"
@@ -252,6 +252,32 @@ static const struct bad_case cases[] = {
      "tutti.yaml:4:24: error: jobs.default_models: there is no model 'chatgtp' (did you mean 'chatgpt'?)\n"
      "jobs: {default_models: [chatgtp]}\n"
      "                       ^\n"},
+    {PROVIDER "models:\n  a: {provider: p, fallbacks: [a, bb]}\n  b: {provider: p}\njobs: {default_provider: q}\n",
+     "tutti.yaml:3:31: error: models.a.fallbacks: there is no model 'bb'\n"
+     "  a: {provider: p, fallbacks: [a, bb]}\n"
+     "                              ^\n"
+     "tutti.yaml:3:31: error: models.a.fallbacks: 'a' is the model itself\n"
+     "  a: {provider: p, fallbacks: [a, bb]}\n"
+     "                              ^\n"
+     "tutti.yaml:5:26: error: jobs.default_provider: there is no provider 'q'\n"
+     "jobs: {default_provider: q}\n"
+     "                         ^\n"},
+    {"providers:\n  p:\n    api: gemini\n    base_url: http://h\n    api_key: '${env:A:-x}'\n    api_keys: "
+     "['${env:B:-y}']\n"
+     "models: {m: {provider: p}}\n",
+     "tutti.yaml:6:15: error: providers.p: api_key and api_keys exclude each other\n"
+     "    api_keys: ['${env:B:-y}']\n"
+     "              ^\n"},
+    {CONFIG_BASE "admin: {listen: 8088}\nbreaker: {failures: -1, open_for: 1us}\n",
+     "tutti.yaml:5:17: error: admin.listen: '8088': write host:port, for example 127.0.0.1:8088, or off\n"
+     "admin: {listen: 8088}\n"
+     "                ^~~~\n"
+     "tutti.yaml:6:21: error: breaker.failures: '-1' is not an integer\n"
+     "breaker: {failures: -1, open_for: 1us}\n"
+     "                    ^~\n"
+     "tutti.yaml:6:35: error: breaker.open_for: '1us' is out of range: 10ms to 1h\n"
+     "breaker: {failures: -1, open_for: 1us}\n"
+     "                                  ^~~\n"},
     /* D-02: a call may not outlive its job */
     {MODEL("    timeout: {total: 40s, idle: 50s}\n") "jobs: {deadline: 30s}\n",
      "tutti.yaml:5:22: error: models.m.timeout.total: 40s is longer than jobs.deadline (30s)\n"

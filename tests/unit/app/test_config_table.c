@@ -99,7 +99,7 @@ static void test_explain(void **state)
         const char *nearest;
     } cases[] = {
         {"kafka.brokers", "kafka.brokers\n", 1, NULL},
-        {"kafka.topics", "kafka.topics.jobs\n", 4, NULL},
+        {"kafka.topics", "kafka.topics.jobs\n", 7, NULL},
         {"models.*.price.input", "models.*.price.input\n", 1, NULL},
         {"models.gpt-4.1.price.input", "models.*.price.input\n", 1, NULL},
         {"models.gpt-4.1.limits", "models.*.limits.requests_per_minute\n", 4, NULL},
@@ -181,6 +181,93 @@ static void test_the_sample_is_accepted(void **state)
     mem_free(sample);
 }
 
+static const char *value_shown(const char *shown, const char *key)
+{
+    static char value[256];
+    char start[160];
+    const char *at;
+
+    (void)snprintf(start, sizeof(start), "\"%s\":{\"value\":\"", key);
+    at = strstr(shown, start);
+    if (at == NULL)
+        return NULL;
+    (void)snprintf(value, sizeof(value), "%s", at + strlen(start));
+    value[strcspn(value, "\"")] = '\0';
+    return value;
+}
+
+/* D-21: what is shown, what the manual says and what is in effect are one. */
+static void test_show_is_the_manual(void **state)
+{
+    size_t n;
+    const struct option *all = option_all(&n);
+    struct config_input in = {.is_shown_as_json = true};
+    struct config_reading r;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 0);
+    in.out_shown = &b;
+    r = config_read("providers: {p: {api: openai, base_url: http://h/v1}}\nmodels: {m: {provider: p}}\n", &in);
+    assert_string_equal(r.report, "");
+    for (size_t i = 0; i < n; i++) {
+        char key[128];
+        const char *entry = all[i].home == HOME_MODEL      ? "models.m."
+                            : all[i].home == HOME_PROVIDER ? "providers.p."
+                                                           : "";
+        const char *shown;
+
+        (void)snprintf(key, sizeof(key), "%s%s", entry, *entry != '\0' ? strchr(all[i].path, '*') + 2 : all[i].path);
+        shown = value_shown(b.p, key);
+        assert_non_null(shown);
+        if (all[i].fallback == NULL)
+            continue;
+        if (all[i].type == OPT_LIST)
+            assert_memory_equal(shown + 1, all[i].fallback, strlen(all[i].fallback));
+        else if (all[i].type == OPT_STRING || all[i].type == OPT_ENUM || all[i].type == OPT_BOOL)
+            assert_string_equal(shown, all[i].fallback);
+    }
+    config_reading_done(&r);
+    buf_done(&b);
+}
+
+static void test_show_hides_secrets_and_names_origins(void **state)
+{
+    static const char *const env[] = {"TUTTI_WORKERS=3", "K=sk-secret-1", "PW=hush", NULL};
+    static const char *const sets[] = {"log.level=warn"};
+    static const char *const lines[] = {
+        "  url: redis://***@h:1                      # tutti.yaml:3\n",
+        "  properties: {sasl.password: (hidden), linger.ms: 5}# ",
+        "    api_keys: [(hidden), (hidden)]          # tutti.yaml:1\n",
+        "  level: warn                               # --set log.level\n",
+        "workers: 3                                  # TUTTI_WORKERS\n",
+        "      largest_call: 5k                      # computed\n",
+        "    ca_file: null                           # not set\n",
+        "  grace: 25s                                # default\n",
+    };
+    struct config_input in = {.env = env, .sets = sets, .n_sets = 1};
+    struct config_reading r;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 0);
+    in.out_shown = &b;
+    r = config_read("providers: {p: {api: openai, base_url: http://h/v1, api_keys: ['${env:K}', '${env:K}2']}}\n"
+                    "models: {m: {provider: p, limits: {tokens_per_minute: 100k}}}\n"
+                    "redis: {url: 'redis://u:pw@h:1'}\n"
+                    "kafka: {properties: {sasl.password: '${env:PW}', linger.ms: 5}}\n",
+                    &in);
+    assert_string_equal(r.report, "");
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        if (strstr(b.p, lines[i]) == NULL)
+            fail_msg("no line '%s' in\n%s", lines[i], b.p);
+    assert_null(strstr(b.p, "secret-1"));
+    assert_null(strstr(b.p, "hush"));
+    assert_null(strstr(b.p, "pw@"));
+    config_reading_done(&r);
+    buf_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +278,8 @@ int main(void)
         cmocka_unit_test(test_the_manual_is_up_to_date),
         cmocka_unit_test(test_the_manual_names_every_option),
         cmocka_unit_test(test_the_sample_is_accepted),
+        cmocka_unit_test(test_show_is_the_manual),
+        cmocka_unit_test(test_show_hides_secrets_and_names_origins),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,7 +66,7 @@ static void test_mistakes_are_one_line_with_a_way_on(void **state)
         {{"config", "check", "-c"}, 64, "tutti config: --config needs a value: FILE; see 'tutti config --help'\n"},
         {{"config", "check", "--json=1"}, 64, "tutti config: --json takes no value; see 'tutti config --help'\n"},
         {{"config", "check", "--set", "x"}, 64, "tutti config: write --set KEY=VALUE; see 'tutti config --help'\n"},
-        {{"config"}, 64, "tutti config: name what to do: check, explain KEY or docs; see 'tutti config --help'\n"},
+        {{"config"}, 64, "tutti config: name what to do: check, show, explain KEY or docs; see 'tutti config --help'\n"},
         {{"config", "chekc"},
          64,
          "tutti config: unknown word 'chekc' (did you mean 'check'?); see 'tutti config --help'\n"},
