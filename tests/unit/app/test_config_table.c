@@ -237,7 +237,7 @@ static void test_show_hides_secrets_and_names_origins(void **state)
     static const char *const sets[] = {"log.level=warn"};
     static const char *const lines[] = {
         "  url: redis://***@h:1                      # tutti.yaml:3\n",
-        "  properties: {sasl.password: (hidden), linger.ms: 5}# ",
+        "  properties: {sasl.password: (hidden), linger.ms: 5} # tutti.yaml:4\n",
         "    api_keys: [(hidden), (hidden)]          # tutti.yaml:1\n",
         "  level: warn                               # --set log.level\n",
         "workers: 3                                  # TUTTI_WORKERS\n",
