@@ -5,6 +5,7 @@
 #ifndef IMPL_BROKER_KAFKA_H
 #define IMPL_BROKER_KAFKA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,7 @@ struct kafka_conf {
     int64_t long_retention_us;               /* jobs topics that keep longer are warned of at start; 0: none is */
     const char *slot;                        /* stable name of this process in the group */
     int worker;                              /* index in the process; transactional.id is group-slot-worker */
+    bool is_mock;                            /* librdkafka's mock cluster: its topics' limits cannot be asked for */
     const struct kafka_property *properties; /* properties[n_properties] */
     int n_properties;
     /* Test seam, normally NULL: runs on the committer thread when a transaction has records and offsets but is not

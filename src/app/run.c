@@ -338,20 +338,21 @@ static void process_done(struct process *p)
     watch_free(p->signals);
     (void)close(p->signal_fd);
     wiring_done(&p->wiring);
-    loop_free(p->loop);
 }
 
-int run_service(const struct config *config)
+static int run(const struct config *config, struct loop *loop, bool is_dev)
 {
-    struct process p = {.config = config};
+    struct process p = {.config = config, .loop = loop};
 
     raise_descriptor_limit();
-    p.loop = loop_new();
-    CHECK(p.loop != NULL);
     rng_seed(&p.rng, rng_entropy());
     timer_init(&p.start_timeout, on_start_timeout, &p);
     take_signals(&p);
     wiring_init(&p.wiring, config);
+    if (is_dev) {
+        p.wiring.has_local_limits = p.wiring.has_mock_kafka = true;
+        p.wiring.n_redis_urls = 0;
+    }
     p.n_members = count_workers(config);
     p.members = mem_zero(sizeof(*p.members) * (size_t)p.n_members);
     if (config->kafka.slot != NULL)
@@ -365,4 +366,20 @@ int run_service(const struct config *config)
     loop_run(p.loop);
     process_done(&p);
     return p.exit_code;
+}
+
+int run_service(const struct config *config)
+{
+    struct loop *loop = loop_new();
+    int exit_code;
+
+    CHECK(loop != NULL);
+    exit_code = run(config, loop, false);
+    loop_free(loop);
+    return exit_code;
+}
+
+int run_service_beside(const struct config *config, struct loop *loop)
+{
+    return run(config, loop, true);
 }

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "impl/broker_kafka.h"
+#include "impl/broker_mem.h"
 #include "impl/http_curl.h"
 #include "impl/journal_redis.h"
 #include "impl/limiter_mem.h"
@@ -27,6 +28,7 @@ enum {
     MAX_DELIVERIES = 10,
     POOL_ID_HEX = 16,
     KEY_ID_HEX = 12,
+    MEMORY_RECORD_BYTES = 64 * 1024 * 1024,
     AD_HOC_OUTPUT_TOKENS = 1024, /* the defaults of models.* in the option table; a test holds them equal */
     AD_HOC_ANSWER_BYTES = 1024 * 1024,
     AD_HOC_TOTAL_US = 120 * 1000 * 1000,
@@ -116,6 +118,26 @@ static int add_pool(struct wiring *w, struct pool_conf *pools, const struct conf
     return w->n_pools++;
 }
 
+/* What all its keys together may do. A key without a limit has them all without. */
+static void sum_limits(struct model *m, const struct pool_conf *pools)
+{
+    bool has_rpm = true, has_tpm = true;
+
+    for (int k = 0; k < m->provider->n_keys; k++) {
+        const struct pool_conf *p = m->pools[k] >= 0 ? &pools[m->pools[k]] : NULL;
+        bool is_known = false; /* the same key twice is one meter */
+
+        for (int i = 0; i < k; i++)
+            is_known = is_known || m->pools[i] == m->pools[k];
+        has_rpm = has_rpm && p != NULL && p->requests_per_minute > 0;
+        has_tpm = has_tpm && p != NULL && p->tokens_per_minute > 0;
+        m->limit_rpm += p != NULL && !is_known ? p->requests_per_minute : 0;
+        m->limit_tpm += p != NULL && !is_known ? p->tokens_per_minute : 0;
+    }
+    m->limit_rpm = has_rpm ? m->limit_rpm : 0;
+    m->limit_tpm = has_tpm ? m->limit_tpm : 0;
+}
+
 /* The check has seen that every name is a model's. */
 static void link_fallbacks(struct wiring *w, struct model *models)
 {
@@ -172,6 +194,7 @@ static void make_models(struct wiring *w, const struct provider *providers)
             .limits = {m->timeout.connect_us, m->timeout.first_byte_us, m->timeout.idle_us, m->timeout.total_us}};
         for (int k = 0; k < models[i].provider->n_keys; k++)
             models[i].pools[k] = add_pool(w, pools, m, models[i].provider->keys[k].secret);
+        sum_limits(&models[i], pools);
     }
     w->pools = pools;
     w->registry = (struct registry){.providers = providers,
@@ -237,11 +260,24 @@ static struct broker *make_broker(struct crew *c, const struct wiring *w, const 
                                        w->config->journal.is_enabled && w->config->journal.ttl_us == 0 ? 7 * DAY : 0,
                                    .slot = slot,
                                    .worker = index,
+                                   .is_mock = w->has_mock_kafka,
                                    .properties = c->properties,
                                    .n_properties = (int)k->properties.n};
     for (size_t i = 0; i < k->properties.n; i++)
         c->properties[i] = (struct kafka_property){k->properties.pairs[i].name, k->properties.pairs[i].value};
     return broker_kafka_new(c->loop, &c->kafka);
+}
+
+/* One partition, committed at once: there is one job and nobody to share a batch with. */
+static struct broker *make_memory_broker(struct crew *c, const struct wiring *w)
+{
+    const struct broker_mem_conf conf = {.topics = w->memory,
+                                         .topic = w->config->kafka.jobs.items[0],
+                                         .n_partitions = 1,
+                                         .limit = MEMORY_RECORD_BYTES,
+                                         .rng = &c->rng};
+
+    return broker_mem_new(c->loop, &conf);
 }
 
 static int parse_redis(struct redis_conf *out, const char *url, const char *ca_file, const char *name)
@@ -304,8 +340,8 @@ static int make_limiter(struct crew *c, const struct wiring *w)
     struct redis_conf redis;
     struct limiter_redis_conf conf = {.redis = &redis, .pools = w->pools, .n_pools = w->n_pools};
 
-    if (w->n_pools == 0) {
-        c->limiter = limiter_mem_new(c->loop, &c->rng, NULL, 0, 0, NULL);
+    if (w->n_pools == 0 || w->has_local_limits) {
+        c->limiter = limiter_mem_new(c->loop, &c->rng, w->pools, w->n_pools, 0, NULL);
         return 0;
     }
     if (parse_redis(&redis, w->config->redis.url, w->config->redis.ca_file, "limiter") < 0)
@@ -358,7 +394,7 @@ int crew_init(struct crew *c, const struct wiring *w, struct loop *loop, const c
     if (make_journal(c, w) < 0 || make_limiter(c, w) < 0)
         return -EINVAL;
     c->http = http_curl_new(loop, &http_conf);
-    c->broker = make_broker(c, w, slot, index);
+    c->broker = w->memory != NULL ? make_memory_broker(c, w) : make_broker(c, w, slot, index);
     if (c->http == NULL || c->broker == NULL)
         return -EINVAL;
     env = make_env(c, w);

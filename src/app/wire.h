@@ -12,6 +12,7 @@
 
 struct config;
 struct loop;
+struct mem_topics;
 
 /* What all workers share, read-only. */
 struct wiring {
@@ -22,6 +23,10 @@ struct wiring {
     int n_pools;
     const char *redis_urls[2]; /* redis_urls[n_redis_urls]: servers that must be there at start; may hold passwords */
     int n_redis_urls;
+    /* Set between wiring_init() and crew_init() by what is not the service. */
+    bool has_local_limits;     /* limits are kept in this process, no Redis is asked */
+    bool has_mock_kafka;       /* the brokers are librdkafka's mock cluster */
+    struct mem_topics *memory; /* jobs and records are here instead of in Kafka; NULL: Kafka */
 };
 
 /* Compiles the configuration, which must outlive the wiring.
