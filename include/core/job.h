@@ -22,6 +22,8 @@
 
 struct arena;
 struct call;
+struct inflight;
+struct inflight_model;
 struct job;
 struct model;
 struct registry;
@@ -40,6 +42,7 @@ struct env {
     struct limiter *limiter;
     struct journal *journal; /* NULL: journal.enabled is false */
     struct broker *broker;
+    struct inflight *inflight; /* calls under way per model, for the statistics; NULL: nobody counts */
     struct retry_conf retry;
     int64_t deadline_us; /* jobs.deadline */
     int64_t dedupe_us;   /* jobs.dedupe; 0: explicit job ids are not held against each other */
@@ -114,6 +117,7 @@ struct call {
     bool has_permit;
     int64_t estimate_tokens;
     struct transfer transfer;
+    struct inflight_model *under_way; /* while sending: where it is counted; NULL: nowhere */
     struct timer backoff;
     int n_stale;      /* permits in a row that were too old when the request could be written */
     int64_t asked_us; /* loop time when the permit of this attempt was first asked for */

@@ -51,6 +51,8 @@ struct model {
     const char *const *aliases; /* aliases[n_aliases] */
     size_t n_aliases;
     int pools[PROVIDER_KEYS_MAX]; /* pools[provider->n_keys]: index for the limiter per key, -1: no limits */
+    int64_t limit_rpm; /* sum over the pools of its keys, for the statistics; 0: not limited */
+    int64_t limit_tpm;
     struct price price;
     int64_t max_output_tokens;
     size_t max_answer_bytes;

@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "base/rng.h"
 #include "core/attempt.h"
+#include "core/inflight.h"
 #include "core/job.h"
 #include "core/registry.h"
 #include "core/request.h"
@@ -117,6 +118,19 @@ static void settle(struct call *c, int64_t used_tokens, bool was_sent)
     l->ops->settle(l, &c->permit, used_tokens, was_sent);
 }
 
+/* How many calls are under way: for the metric, and per model for the statistics. */
+static void count_in_flight(struct call *c, bool is_begun)
+{
+    const struct model *m = c->model;
+    int64_t now_ms = loop_wall_ms(c->job->env->loop);
+
+    metric_add(METRIC_CALLS_IN_FLIGHT, is_begun ? 1 : -1);
+    if (is_begun)
+        c->under_way = inflight_begin(c->job->env->inflight, m->provider->id, m->id, m->vendor_model, now_ms);
+    else
+        inflight_end(c->under_way, now_ms);
+}
+
 static void note(struct call *c, struct attempt *a)
 {
     list_add_tail(&c->attempts, &a->link);
@@ -131,7 +145,7 @@ static void on_transfer(struct transfer *t, void *arg)
     int64_t used = -1;
 
     CHECK(c->magic == CALL_MAGIC && c->state == CALL_SENDING);
-    metric_add(METRIC_CALLS_IN_FLIGHT, -1);
+    count_in_flight(c, false);
     c->state = CALL_IDLE;
     if (t->end == TRANSFER_GRANT_STALE) {
         transfer_release(t);
@@ -185,7 +199,7 @@ static void send_request(struct call *c)
     };
     c->state = CALL_SENDING;
     metric_add(METRIC_CALLS_STARTED, 1);
-    metric_add(METRIC_CALLS_IN_FLIGHT, 1);
+    count_in_flight(c, true);
     env->http->ops->start(env->http, &c->transfer);
 }
 
@@ -266,7 +280,7 @@ static void end_sending(struct call *c, enum fault fault, const char *detail)
     struct attempt *a;
 
     env->http->ops->cancel(env->http, &c->transfer);
-    metric_add(METRIC_CALLS_IN_FLIGHT, -1);
+    count_in_flight(c, false);
     c->state = CALL_IDLE;
     settle(c, -1, c->transfer.was_sent);
     if (!c->transfer.was_sent) {
