@@ -3,6 +3,7 @@
  * how it ended. Loop thread. */
 #include "core/inflight.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <uthash.h>

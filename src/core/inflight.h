@@ -11,7 +11,7 @@ struct inflight_model;
 
 enum {
     STATS_WINDOW_MS = 10000,
-    INFLIGHT_WINDOWS = 32,  /* remembered per model; a job that took longer than these is published without the figure */
+    INFLIGHT_WINDOWS = 32, /* remembered per model; a job that took longer than these is published without the figure */
     INFLIGHT_MODELS = 1024, /* jobs may name vendor models freely: more than these are not counted */
 };
 
