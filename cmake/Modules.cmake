@@ -35,6 +35,19 @@ target_include_directories(tutti_build_id PRIVATE ${CMAKE_SOURCE_DIR}/src)
 target_link_libraries(tutti_build_id PUBLIC tutti_flags)
 add_dependencies(tutti_build_id build_id)
 
+# Files that the program carries with it (src/app/embedded.h).
+file(GLOB EMBEDDED RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/schemas/*.schema.json)
+list(APPEND EMBEDDED config/tutti.yaml config/examples/jobs.jsonl)
+list(TRANSFORM EMBEDDED PREPEND ${CMAKE_SOURCE_DIR}/ OUTPUT_VARIABLE embedded_paths)
+list(JOIN EMBEDDED "|" embedded_names)
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/embedded.c
+  COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_SOURCE_DIR} "-DFILES=${embedded_names}" -DOUT=${CMAKE_BINARY_DIR}/embedded.c
+          -P ${CMAKE_SOURCE_DIR}/cmake/Embed.cmake
+  DEPENDS ${embedded_paths} ${CMAKE_SOURCE_DIR}/cmake/Embed.cmake VERBATIM)
+add_library(tutti_embedded STATIC ${CMAKE_BINARY_DIR}/embedded.c)
+target_include_directories(tutti_embedded PRIVATE ${CMAKE_SOURCE_DIR}/src)
+target_link_libraries(tutti_embedded PUBLIC tutti_flags)
+
 file(GLOB OUTCOME_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/core/outcome*.c)
 
 tutti_module(base USES PkgConfig::JANSSON PkgConfig::CRYPTO m)
@@ -53,7 +66,7 @@ tutti_module(sim USES tutti_loop tutti_base PkgConfig::EVENT PkgConfig::EVENT_EX
 tutti_module(app USES tutti_engine tutti_core tutti_broker tutti_http tutti_limiter tutti_journal tutti_redis
              tutti_provider tutti_merge tutti_sim tutti_build_id tutti_loop tutti_base PkgConfig::FYAML
              PkgConfig::EVENT_EXTRA)
-tutti_module(cli USES tutti_app tutti_build_id tutti_sim tutti_loop tutti_base)
+tutti_module(cli USES tutti_app tutti_build_id tutti_embedded tutti_sim tutti_loop tutti_base PkgConfig::JANSSON)
 
 add_executable(tutti src/main.c)
 target_include_directories(tutti PRIVATE ${CMAKE_SOURCE_DIR}/src)

@@ -22,6 +22,14 @@ static const struct cli_flag sim_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct cli_flag schema_flags[] = {
+    {"as", 0, "FORM", "json-schema, clickhouse or duckdb [json-schema]"},
+    {"brokers", 0, "HOST:PORT", "clickhouse: where it reads [localhost:9092]"},
+    {"topic", 0, "TOPIC", "clickhouse: what it reads [the default name]"},
+    {"file", 0, "PATH", "duckdb: JSON Lines to read [NAME.jsonl]"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct cli_command commands[] = {
     {.name = "run",
      .help = "the service: jobs from Kafka, answers to Kafka",
@@ -51,6 +59,15 @@ static const struct cli_command commands[] = {
      .details = "check prints what each limit promises: B the bucket, r the refill, U* the share that can be used.\n"
                 "docs writes docs/configuration.md to stdout.\n",
      .run = cmd_config},
+    {.name = "schema",
+     .help = "a topic's records as JSON Schema or as tables",
+     .usage = "results|calls|model-stats|batches|jobs|dlq|control [--as json-schema|clickhouse|duckdb]",
+     .examples = "tutti schema calls                                  # JSON Schema\n"
+                 "tutti schema calls --as duckdb --file /dev/stdin    # a view with typed columns\n"
+                 "tutti schema results --as clickhouse --brokers kafka:9092\n",
+     .details = "clickhouse: a Kafka table, a ReplacingMergeTree and the views between them, in the database llm.\n",
+     .flags = schema_flags,
+     .run = cmd_schema},
     {.name = "version",
      .help = "version and build",
      .usage = "[--json]",

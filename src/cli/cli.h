@@ -89,6 +89,7 @@ int cli_load_config(const struct cli *c, struct config **out_config);
 int cmd_config(struct cli *c);
 int cmd_help(struct cli *c);
 int cmd_run(struct cli *c);
+int cmd_schema(struct cli *c);
 int cmd_sim(struct cli *c);
 int cmd_version(struct cli *c);
 
