@@ -10,6 +10,7 @@
 #include "seam/request.h"
 
 struct arena;
+struct model_metrics;
 struct provider_ops;
 
 /* Nano-dollars per million tokens; -1: unknown. */
@@ -34,6 +35,7 @@ struct provider {
     const struct provider_key *keys; /* keys[n_keys], n_keys >= 1 */
     int n_keys;
     const char *ca_file; /* NULL: system store */
+    struct model_metrics *ad_hoc_metrics; /* of all models named as provider/vendor-id; NULL: not counted by name */
 };
 
 struct call_limits {
@@ -63,6 +65,7 @@ struct model {
     const struct model *fallbacks[MODEL_FALLBACKS_MAX]; /* fallbacks[n_fallbacks]: asked instead, in this order */
     int n_fallbacks;
     struct call_limits limits;
+    struct model_metrics *metrics; /* where its calls are counted; NULL: among the others */
 };
 
 struct registry {
@@ -82,6 +85,8 @@ const struct model *registry_find(const struct registry *r, struct text name);
 /* The same, and where that finds none: `provider/vendor-id` of a configured provider, then the default provider, as a
  * model made in the arena (index -1, no limits, no price). NULL: none. */
 const struct model *registry_resolve(const struct registry *r, struct text name, struct arena *a);
+/* Tells base/metrics what the codes and reasons are called in the labels. Once, before any worker runs. */
+void count_words(void);
 /* Cost in nano-dollars of what the provider reported, rounded to nearest; -1 when price or usage is unknown. */
 int64_t price_cost_nusd(const struct price *p, const struct usage *u);
 

@@ -7,7 +7,6 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/mem.h"
-#include "base/metrics.h"
 #include "core/registry.h"
 
 enum { SECRET_LEAST = 8 }; /* shorter keys are test keys, and would blot out words */
@@ -135,18 +134,6 @@ void attempt_journal(struct call *c, struct attempt *a)
     what.bytes = text_slice(b.p, b.len);
     journal->ops->record(journal, &c->job->pos, &what);
     buf_done(&b);
-}
-
-void attempt_count(const struct outcome *o)
-{
-    if (o->fault == FAULT_NONE)
-        metric_add(METRIC_CALLS_OK, 1);
-    else if (o->fault == FAULT_CANCELLED)
-        metric_add(METRIC_CALLS_CANCELLED, 1);
-    else
-        metric_add(METRIC_CALLS_FAILED, 1);
-    if (o->is_ambiguous)
-        metric_add(METRIC_CALLS_AMBIGUOUS, 1);
 }
 
 /* Keeps the list ordered: failed attempts by number, the answer last. */

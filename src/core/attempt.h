@@ -11,8 +11,6 @@ struct attempt *attempt_of_transfer(struct call *c, struct transfer *t);
 struct attempt *attempt_of_end(struct call *c, struct transfer *t, enum fault fault, const char *detail);
 /* Writes it to the journal: DONE for a paid answer, FAILED else. */
 void attempt_journal(struct call *c, struct attempt *a);
-/* Counts it in the metrics. */
-void attempt_count(const struct outcome *o);
 /* Appends what the journal remembers of this call, oldest first; an answer ends the list. Returns how many. Gives the
  * call another key when another model was asked under its own. */
 int attempt_recall(struct call *c, const struct recall *recalls, int n);

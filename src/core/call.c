@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "base/rng.h"
 #include "core/attempt.h"
+#include "core/count.h"
 #include "core/inflight.h"
 #include "core/job.h"
 #include "core/registry.h"
@@ -101,7 +102,7 @@ static void judge(struct call *c, const struct outcome *o)
         over(c, o);
         return;
     }
-    metric_add(METRIC_RETRIES, 1);
+    count_retry(c);
     c->attempt++;
     c->asked_us = 0;
     set_waiting(c, is_pausing(c, o));
@@ -124,7 +125,7 @@ static void count_in_flight(struct call *c, bool is_begun)
     const struct model *m = c->model;
     int64_t now_ms = loop_wall_ms(c->job->env->loop);
 
-    metric_add(METRIC_CALLS_IN_FLIGHT, is_begun ? 1 : -1);
+    count_under_way(c, is_begun ? 1 : -1);
     if (is_begun)
         c->under_way = inflight_begin(c->job->env->inflight, m->provider->id, m->id, m->vendor_model, now_ms);
     else
@@ -135,7 +136,7 @@ static void note(struct call *c, struct attempt *a)
 {
     list_add_tail(&c->attempts, &a->link);
     attempt_journal(c, a);
-    attempt_count(&a->outcome);
+    count_attempt(c, &a->outcome);
 }
 
 static void on_transfer(struct transfer *t, void *arg)
@@ -198,7 +199,6 @@ static void send_request(struct call *c)
         .first_byte_took_us = -1,
     };
     c->state = CALL_SENDING;
-    metric_add(METRIC_CALLS_STARTED, 1);
     count_in_flight(c, true);
     env->http->ops->start(env->http, &c->transfer);
 }

@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "core/count.h"
 
 enum { ARENA_SLACK = 4096 };
 
@@ -59,6 +60,8 @@ struct job *job_new(struct env *env, const char *topic, int32_t partition, const
     j->deadline_us = INT64_MAX;
     j->merged.winner = -1;
     metric_add(METRIC_JOBS_READ, 1);
+    metric_observe(HISTOGRAM_JOB_QUEUE_AGE,
+                   j->ts_ms > 0 && j->read_ms >= j->ts_ms ? (j->read_ms - j->ts_ms) * 1000 : -1);
     metric_add(METRIC_JOBS_IN_FLIGHT, 1);
     return j;
 }
@@ -106,7 +109,7 @@ static void stop_call(struct call *c)
     if (call_is_under_way(c)) {
         env->http->ops->cancel(env->http, &c->transfer);
         transfer_release(&c->transfer);
-        metric_add(METRIC_CALLS_IN_FLIGHT, -1);
+        count_under_way(c, -1);
     }
     if (c->has_permit)
         env->limiter->ops->settle(env->limiter, &c->permit, -1, c->transfer.was_sent);

@@ -54,6 +54,7 @@ static struct model *make_ad_hoc(const struct registry *r, const struct provider
 
     *m = r->ad_hoc;
     m->provider = p;
+    m->metrics = p->ad_hoc_metrics;
     m->vendor_model = text_decode(a, name, NULL);
     m->id = arena_printf(a, "%s/%s", p->id, m->vendor_model);
     for (int i = 0; i < p->n_keys; i++)

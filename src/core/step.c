@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "core/count.h"
 #include "core/job.h"
 #include "core/registry.h"
 
@@ -277,18 +278,13 @@ static enum step_next step_merge(struct job *j)
 
 static enum step_next step_encode(struct job *j)
 {
-    static const enum metric by_status[] = {
-        [JOB_OK] = METRIC_JOBS_OK, [JOB_PARTIAL] = METRIC_JOBS_PARTIAL, [JOB_FAILED] = METRIC_JOBS_FAILED};
-
     if (j->ended_ms == 0)
         j->ended_ms = loop_wall_ms(j->env->loop);
-    if (j->error.code != NULL) {
-        metric_add(METRIC_DEAD_LETTERS, 1);
+    if (j->error.code != NULL)
         job_encode_dead_letter(j);
-    } else {
+    else
         job_encode_result(j); /* may turn the status: result_too_large */
-        metric_add(by_status[j->status], 1);
-    }
+    count_job(j);
     j->step = STEP_PUBLISH;
     return AGAIN;
 }
