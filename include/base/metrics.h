@@ -57,11 +57,6 @@ struct buf;
     X(SLOW_TURNS, "tutti_loop_slow_turns_total", "", COUNTER, "Loop turns over 5 ms") \
     X(WORKERS_STUCK, "tutti_workers_stuck_total", "", COUNTER, "Times a worker's loop did not turn for 10 s") \
     X(ADMIN_REQUESTS, "tutti_admin_requests_total", "", COUNTER, "Requests to the admin server") \
-    X(CALLS_OK, "tutti_old_calls_ok_total", "", COUNTER, "old") \
-    X(CALLS_FAILED, "tutti_old_calls_failed_total", "", COUNTER, "old") \
-    X(CALLS_CANCELLED, "tutti_old_calls_cancelled_total", "", COUNTER, "old") \
-    X(CALLS_IN_FLIGHT, "tutti_old_calls_in_flight", "", GAUGE, "old") \
-    X(RETRIES, "tutti_old_retries_total", "", COUNTER, "old") \
     X(RELOAD_OK, "tutti_config_last_reload_successful", "", GAUGE, "1 when the configuration was last read well") \
     X(RELOAD_TIME, "tutti_config_last_reload_timestamp_seconds", "", GAUGE, \
       "When the configuration was last read well, since 1970")

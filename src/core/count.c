@@ -8,7 +8,8 @@
 #include "base/metrics.h"
 #include "core/registry.h"
 
-static_assert(FAULT_MAX <= METRIC_CODES_MAX && THROTTLE_MAX <= METRIC_REASONS_MAX, "a counter for each");
+static_assert((int)FAULT_MAX <= (int)METRIC_CODES_MAX && (int)THROTTLE_MAX <= (int)METRIC_REASONS_MAX,
+              "a counter for each");
 
 static struct model_metrics *block_of(const struct call *c)
 {
