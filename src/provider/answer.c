@@ -134,8 +134,10 @@ static void judge_answer(const struct answer_dialect *d, struct reading *r)
     o->finish = answer_finish_of(o->raw_finish);
     if (o->tool_calls.p != NULL && (o->finish == FINISH_STOP || o->finish == FINISH_UNKNOWN))
         o->finish = FINISH_TOOL_CALLS;
-    if (r->is_blocked)
+    if (r->is_blocked && !r->has_item) {
+        o->raw_finish = r->block_reason;
         o->finish = FINISH_CONTENT_FILTER;
+    }
 
     if (o->finish == FINISH_ERROR) {
         fail_by_finish(r);

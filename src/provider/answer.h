@@ -31,7 +31,8 @@ struct reading {
     struct text note; /* why there is no text, in the provider's words */
     bool has_list;    /* the key that holds the answers stands there as an array */
     bool has_item;    /* and something is in it */
-    bool is_blocked;  /* the provider refused the prompt */
+    bool is_blocked;  /* the provider refused the prompt, for this reason: */
+    struct text block_reason;
 };
 
 /* How a dialect reads. */

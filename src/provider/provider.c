@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "provider/anthropic.h"
+#include "provider/gemini.h"
 #include "provider/openai.h"
 
-static const struct provider_ops *const dialects[] = {&openai_ops};
-static const char *const names[] = {"openai", NULL};
+static const struct provider_ops *const dialects[] = {&openai_ops, &anthropic_ops, &gemini_ops};
+static const char *const names[] = {"openai", "anthropic", "gemini", NULL};
 static_assert(ARRAY_LEN(names) == ARRAY_LEN(dialects) + 1, "a name for every dialect");
 
 const struct provider_ops *provider_find(const char *api)
