@@ -173,6 +173,8 @@ struct config_input {
     bool is_shown_as_json;
 };
 
+/* The file that config_load() reads; NULL when there is none. */
+const char *config_find(const struct config_input *in);
 /* Finds, reads and checks the configuration; every problem goes into the report (initialised by the caller).
  *
  * owns    *out_config: config_free() it

@@ -119,8 +119,7 @@ void config_override(struct config_loader *l, struct yaml_node *root)
         override_set(l, root, l->in->sets[i]);
 }
 
-/* The file to read; NULL when there is none. */
-static const char *find_file(const struct config_input *in)
+const char *config_find(const struct config_input *in)
 {
     static const char *const places[] = {"tutti.yaml", "/etc/tutti/tutti.yaml"};
     const char *named = config_getenv(in, "TUTTI_CONFIG");
@@ -137,7 +136,7 @@ static const char *find_file(const struct config_input *in)
 
 int config_load(const struct config_input *in, struct config_report *report, struct config **out_config)
 {
-    const char *path = find_file(in);
+    const char *path = config_find(in);
     struct arena *arena;
     size_t len = 0;
     char *text;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of commands, and how argv is read: flags before and behind the command, --flag=value or --flag value, --
- * ends them. A mistake is one line with the nearest spelling. Main thread. */
+/* How argv is read: flags before and behind the command, --flag=value or --flag value, -- ends them. A mistake is one
+ * line with the nearest spelling. Main thread. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -11,75 +12,6 @@
 #include "base/names.h"
 
 enum { WORDS_MAX = 64 };
-
-static const struct cli_flag sim_flags[] = {
-    {"listen", 'l', "HOST:PORT", "where to listen [127.0.0.1:8089]; port 0: a free one"},
-    {"seed", 0, "N", "seed of latencies and faults [1]"},
-    {"log", 0, "FILE", "one JSON line per request, to audit with"},
-    {"api-key", 0, "K1,K2", "keys that are let in [any]"},
-    {"defaults", 0, "WORDS", "what the models behind it start from"},
-    {"model", 'm', "NAME,WORDS", "a model: latency=50ms,p99=3,errors=5%,rpm=600 ...; repeatable"},
-    {NULL, 0, NULL, NULL},
-};
-
-static const struct cli_flag schema_flags[] = {
-    {"as", 0, "FORM", "json-schema, clickhouse or duckdb [json-schema]"},
-    {"brokers", 0, "HOST:PORT", "clickhouse: where it reads [localhost:9092]"},
-    {"topic", 0, "TOPIC", "clickhouse: what it reads [the default name]"},
-    {"file", 0, "PATH", "duckdb: JSON Lines to read [NAME.jsonl]"},
-    {NULL, 0, NULL, NULL},
-};
-
-static const struct cli_command commands[] = {
-    {.name = "run",
-     .help = "the service: jobs from Kafka, answers to Kafka",
-     .usage = "[-c FILE] [--set KEY=VALUE]",
-     .examples = "tutti run                             # ./tutti.yaml\n"
-                 "tutti run -c prod.yaml --set workers=2\n",
-     .details = "SIGTERM and SIGINT stop intake, finish what has begun (shutdown.grace), commit and exit 0;\n"
-                "a second one stops at once (75). Exit codes: tutti help exit-codes.\n",
-     .run = cmd_run},
-    {.name = "sim",
-     .help = "simulated providers over HTTP (OpenAI dialect)",
-     .usage = "[-c FILE] [--listen HOST:PORT] [--model NAME,WORDS]...",
-     .examples = "tutti sim                             # three models on 127.0.0.1:8089\n"
-                 "tutti sim -m sim/a,latency=200ms,p99=4,errors=5% --log requests.jsonl\n",
-     .details = "Words: latency p99 bytes errors e429 e500 e503 reset truncate silence drip stall empty bad_json\n"
-                "error200 prompt_tokens completion_tokens rpm tpm concurrency window meter. Shares are \"5%\".\n",
-     .flags = sim_flags,
-     .run = cmd_sim},
-    {.name = "config",
-     .help = "check or show a configuration, explain its keys",
-     .usage = "check|show|explain KEY|docs [-c FILE] [--set KEY=VALUE] [--json]",
-     .examples =
-         "tutti config check                    # ./tutti.yaml, every problem at once; exit 78 when there are errors\n"
-         "tutti config check -c prod.yaml --json\n"
-         "tutti config show                     # every option in effect and where it came from, secrets hidden\n"
-         "tutti config explain kafka.delivery   # type, range, default, meaning\n",
-     .details = "check prints what each limit promises: B the bucket, r the refill, U* the share that can be used.\n"
-                "docs writes docs/configuration.md to stdout.\n",
-     .run = cmd_config},
-    {.name = "schema",
-     .help = "a topic's records as JSON Schema or as tables",
-     .usage = "results|calls|model-stats|batches|jobs|dlq|control [--as json-schema|clickhouse|duckdb]",
-     .examples = "tutti schema calls                                  # JSON Schema\n"
-                 "tutti schema calls --as duckdb --file /dev/stdin    # a view with typed columns\n"
-                 "tutti schema results --as clickhouse --brokers kafka:9092\n",
-     .details = "clickhouse: a Kafka table, a ReplacingMergeTree and the views between them, in the database llm.\n",
-     .flags = schema_flags,
-     .run = cmd_schema},
-    {.name = "version",
-     .help = "version and build",
-     .usage = "[--json]",
-     .examples = "tutti version\ntutti version --json\n",
-     .run = cmd_version},
-    {.name = "help",
-     .help = "help on a command or a topic: exit-codes, env",
-     .usage = "[COMMAND|exit-codes|env]",
-     .examples = "tutti help config\ntutti help exit-codes\n",
-     .run = cmd_help},
-    {.name = NULL},
-};
 
 static const struct cli_flag common_flags[] = {
     {"config", 'c', "FILE", "configuration file"}, {"set", 0, "KEY=VALUE", "override one option, repeatable"},
@@ -97,19 +29,6 @@ struct reader {
     const char **sets; /* sets[argc]: room for all */
     const char **args; /* args[argc] */
 };
-
-const struct cli_command *cli_commands(void)
-{
-    return commands;
-}
-
-const struct cli_command *cli_find_command(const char *name)
-{
-    for (const struct cli_command *m = commands; m->name != NULL; m++)
-        if (strcmp(m->name, name) == 0)
-            return m;
-    return NULL;
-}
 
 const char *cli_flag(const struct cli *c, const char *name)
 {
@@ -234,7 +153,7 @@ static int take_command(struct reader *r, const char *word)
     r->c->command = cli_find_command(word);
     if (r->c->command != NULL)
         return CLI_OK;
-    for (const struct cli_command *m = commands; m->name != NULL && n < WORDS_MAX; m++)
+    for (const struct cli_command *m = cli_commands(); m->name != NULL && n < WORDS_MAX; m++)
         words[n++] = m->name;
     return cli_unknown(r->c, "command", word, words, n);
 }
@@ -261,8 +180,6 @@ static int read_words(struct reader *r)
 
 static int dispatch(struct cli *c)
 {
-    static const struct cli_command *const help_command = &commands[ARRAY_LEN(commands) - 2];
-
     if (c->is_help && c->command != NULL) {
         cli_print_help(c->command, c->out);
         return CLI_OK;
@@ -270,7 +187,7 @@ static int dispatch(struct cli *c)
     if (c->is_version)
         return cmd_version(c);
     if (c->is_help) {
-        c->command = help_command;
+        c->command = cli_find_command("help");
         return cmd_help(c);
     }
     if (c->command == NULL)
@@ -289,7 +206,9 @@ int cli_main(int argc, const char *const *argv, const char *const *env, FILE *ou
 
     if (code == CLI_OK)
         code = dispatch(&c);
-    if (fflush(out) != 0 || ferror(out)) {
+    if ((fflush(out) != 0 || ferror(out)) && errno == EPIPE)
+        return code; /* whoever read along has seen enough: | head */
+    if (ferror(out)) {
         (void)fprintf(err, "tutti: cannot write the answer\n");
         return code == CLI_OK ? CLI_IO : code;
     }

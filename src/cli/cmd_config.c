@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tutti config: check, show, explain, docs; and the way every command loads its configuration. Connects to nothing. Main
- * thread. */
+/* tutti config: check, show, explain, docs; and the way every command loads its configuration. Connects to nothing.
+ * Main thread. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,7 +47,9 @@ static int check_redis_url(const char *url, const char **why)
 
 static const struct config_hooks hooks = {.check_property = check_property, .check_redis_url = check_redis_url};
 
-static int load(const struct cli *c, struct buf *out_shown, struct config_report *report, struct config **out)
+/* built_in: NULL, or what is read where there is no file. */
+static int load(const struct cli *c, const char *built_in, struct buf *out_shown, struct config_report *report,
+                struct config **out)
 {
     struct config_input in = {.path = c->config_path,
                               .env = c->env,
@@ -59,7 +61,10 @@ static int load(const struct cli *c, struct buf *out_shown, struct config_report
     int r;
 
     config_report_init(report, "tutti");
-    r = config_load(&in, report, out);
+    if (built_in != NULL && config_find(&in) == NULL)
+        r = config_parse(built_in, strlen(built_in), "built-in", &in, report, out);
+    else
+        r = config_load(&in, report, out);
     return r == 0 ? CLI_OK : r == -ENOENT ? CLI_NO_INPUT : CLI_CONFIG;
 }
 
@@ -82,8 +87,20 @@ static void print_report(struct config_report *report, FILE *f)
 int cli_load_config(const struct cli *c, struct config **out_config)
 {
     struct config_report report;
-    int code = load(c, NULL, &report, out_config);
+    int code = load(c, NULL, NULL, &report, out_config);
 
+    print_report(&report, c->err);
+    config_report_done(&report);
+    return code;
+}
+
+int cli_load_config_or(const struct cli *c, const char *text, struct config **out_config, bool *out_is_built_in)
+{
+    const struct config_input in = {.path = c->config_path, .env = c->env};
+    struct config_report report;
+    int code = load(c, text, NULL, &report, out_config);
+
+    *out_is_built_in = config_find(&in) == NULL;
     print_report(&report, c->err);
     config_report_done(&report);
     return code;
@@ -152,7 +169,7 @@ static int run_check(struct cli *c)
 
     if (c->n_args > 1)
         return cli_usage(c, "check takes no argument '%s': name the file with -c", c->args[1]);
-    code = load(c, NULL, &report, &conf);
+    code = load(c, NULL, NULL, &report, &conf);
     buf_init(&b, 0);
     if (c->is_json) {
         write_json(&report, conf, &b);
@@ -193,7 +210,7 @@ static int run_show(struct cli *c)
     if (c->n_args > 1)
         return cli_usage(c, "show takes no argument '%s': name the file with -c", c->args[1]);
     buf_init(&b, 0);
-    code = load(c, &b, &report, &conf);
+    code = load(c, NULL, &b, &report, &conf);
     print_report(&report, c->err);
     write_out(&b, c->out);
     config_free(conf);

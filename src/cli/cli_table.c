@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of commands: names, flags and help. Constant. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const struct cli_flag sim_flags[] = {
+    {"listen", 'l', "HOST:PORT", "where to listen [127.0.0.1:8089]; port 0: a free one"},
+    {"seed", 0, "N", "seed of latencies and faults [1]"},
+    {"log", 0, "FILE", "one JSON line per request, to audit with"},
+    {"api-key", 0, "K1,K2", "keys that are let in [any]"},
+    {"defaults", 0, "WORDS", "what the models behind it start from"},
+    {"model", 'm', "NAME,WORDS", "a model: latency=50ms,p99=3,errors=5%,rpm=600 ...; repeatable"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct cli_flag schema_flags[] = {
+    {"as", 0, "FORM", "json-schema, clickhouse or duckdb [json-schema]"},
+    {"brokers", 0, "HOST:PORT", "clickhouse: where it reads [localhost:9092]"},
+    {"topic", 0, "TOPIC", "clickhouse: what it reads [the default name]"},
+    {"file", 0, "PATH", "duckdb: JSON Lines to read [NAME.jsonl]"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct cli_command commands[] = {
+    {.name = "run",
+     .help = "the service: jobs from Kafka, answers to Kafka",
+     .usage = "[-c FILE] [--set KEY=VALUE]",
+     .examples = "tutti run                             # ./tutti.yaml\n"
+                 "tutti run -c prod.yaml --set workers=2\n",
+     .details = "SIGTERM and SIGINT stop intake, finish what has begun (shutdown.grace), commit and exit 0;\n"
+                "a second one stops at once (75). Exit codes: tutti help exit-codes.\n",
+     .run = cmd_run},
+    {.name = "sim",
+     .help = "simulated providers over HTTP (OpenAI dialect)",
+     .usage = "[-c FILE] [--listen HOST:PORT] [--model NAME,WORDS]...",
+     .examples = "tutti sim                             # three models on 127.0.0.1:8089\n"
+                 "tutti sim -m sim/a,latency=200ms,p99=4,errors=5% --log requests.jsonl\n",
+     .details = "Words: latency p99 bytes errors e429 e500 e503 reset truncate silence drip stall empty bad_json\n"
+                "error200 prompt_tokens completion_tokens rpm tpm concurrency window meter. Shares are \"5%\".\n",
+     .flags = sim_flags,
+     .run = cmd_sim},
+    {.name = "config",
+     .help = "check or show a configuration, explain its keys",
+     .usage = "check|show|explain KEY|docs [-c FILE] [--set KEY=VALUE] [--json]",
+     .examples =
+         "tutti config check                    # ./tutti.yaml, every problem at once; exit 78 when there are errors\n"
+         "tutti config check -c prod.yaml --json\n"
+         "tutti config show                     # every option in effect and where it came from, secrets hidden\n"
+         "tutti config explain kafka.delivery   # type, range, default, meaning\n",
+     .details = "check prints what each limit promises: B the bucket, r the refill, U* the share that can be used.\n"
+                "docs writes docs/configuration.md to stdout.\n",
+     .run = cmd_config},
+    {.name = "schema",
+     .help = "a topic's records as JSON Schema or as tables",
+     .usage = "results|calls|model-stats|batches|jobs|dlq|control [--as json-schema|clickhouse|duckdb]",
+     .examples = "tutti schema calls                                  # JSON Schema\n"
+                 "tutti schema calls --as duckdb --file /dev/stdin    # a view with typed columns\n"
+                 "tutti schema results --as clickhouse --brokers kafka:9092\n",
+     .details = "clickhouse: a Kafka table, a ReplacingMergeTree and the views between them, in the database llm.\n",
+     .flags = schema_flags,
+     .run = cmd_schema},
+    {.name = "version",
+     .help = "version and build",
+     .usage = "[--json]",
+     .examples = "tutti version\ntutti version --json\n",
+     .run = cmd_version},
+    {.name = "help",
+     .help = "help on a command or a topic: exit-codes, env",
+     .usage = "[COMMAND|exit-codes|env]",
+     .examples = "tutti help config\ntutti help exit-codes\n",
+     .run = cmd_help},
+    {.name = NULL},
+};
+
+const struct cli_command *cli_commands(void)
+{
+    return commands;
+}
+
+const struct cli_command *cli_find_command(const char *name)
+{
+    for (const struct cli_command *m = commands; m->name != NULL; m++)
+        if (strcmp(m->name, name) == 0)
+            return m;
+    return NULL;
+}
