@@ -65,6 +65,8 @@ struct publication {
     int64_t offset;
     struct record *first; /* NULL: nothing to write, only the offset */
     size_t bytes;         /* of all records, for batch budgets */
+    bool is_counted; /* the broker's: what an earlier closing() said of it is written for good, though its offset is not
+                        committed (at-least-once); false from the engine */
 };
 
 /* Called by the broker. `arg` is the one given to start(). */
@@ -82,9 +84,10 @@ struct broker_events {
      * this batch or an earlier one). */
     void (*position)(void *arg, struct broker_part *p, int64_t *out_base, struct buf *out_metadata);
     /* A batch is being closed with these publications (struct publication.link, in the list `pubs`): returns records
-     * about the batch as a whole, NULL: none. `number` tells the batches of this process apart. Everything returned
-     * lives in `a`, which the broker frees with the batch; an aborted batch's publications come again in another one.
-     * May be NULL. */
+     * about the batch as a whole, NULL: none; sizes <= limit(). `number` tells the batches of this process apart, and
+     * one is under way at a time. They are written with the batch (at-least-once: before its offsets are committed).
+     * Everything returned lives in `a`, which the broker frees with the batch; an aborted batch's publications come
+     * again in another one. May be NULL. */
     struct record *(*closing)(void *arg, const struct list *pubs, uint64_t number, struct arena *a);
     void (*published)(void *arg, struct publication *pub); /* committed, in any order */
     void (*dropped)(void *arg, struct publication *pub); /* its partition went away first: another worker will do it */

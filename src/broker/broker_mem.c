@@ -37,6 +37,9 @@ struct mem {
     struct list gathered;  /* publications handed over */
     struct list in_flight; /* those of the batch under way */
     bool is_in_flight;
+    struct record *about; /* what the engine said of the batch under way */
+    struct arena *arena;  /* of `about` */
+    uint64_t batch_number;
     struct timer commit_timer;
     struct wake begin; /* once: ready, then the first partitions */
     struct wake readable;
@@ -210,6 +213,8 @@ static void on_committed(void *arg)
         for (int i = 0; i < MEM_PARTITIONS_MAX; i++)
             if (m->is_touched[i])
                 mem_topics_commit(m->conf.topics, i, m->base_of[i], m->metadata_of[i]);
+        for (const struct record *r = m->about; r != NULL; r = r->next)
+            mem_topics_add_record(m->conf.topics, r);
         LIST_EACH_SAFE (it, &done) {
             struct publication *pub = LIST_ENTRY(it, struct publication, link);
 
@@ -219,6 +224,8 @@ static void on_committed(void *arg)
             m->ev->published(m->arg, pub);
         }
     }
+    m->about = NULL;
+    arena_free(TAKE(m->arena));
     finish_releases(m);
     if (!list_is_empty(&m->gathered))
         close_batch(m);
@@ -252,6 +259,10 @@ static void on_interval(void *arg)
             ask_position(m, i);
     list_move_all(&m->in_flight, &m->gathered);
     m->is_in_flight = true;
+    if (m->ev->closing != NULL) {
+        m->arena = arena_new(4096);
+        m->about = m->ev->closing(m->arg, &m->in_flight, ++m->batch_number, m->arena);
+    }
     timer_init(&m->commit_timer, on_committed, m);
     timer_start(m->loop, &m->commit_timer, loop_now_us(m->loop) + m->conf.commit_took_us);
 }
@@ -308,6 +319,7 @@ static void mem_free_broker(struct broker *b)
         timer_stop(m->loop, &m->parts[i].revoke_timer);
         mem_free(m->metadata_of[i]);
     }
+    arena_free(m->arena);
     mem_free(m);
 }
 

@@ -28,7 +28,7 @@ void kafka_alo_acked(struct sent_record *r)
     mem_free(r);
     if (--s->n_unacked > 0)
         return;
-    if (s->pub == NULL)
+    if (kafka_sent_is_dropped(s))
         kafka_sent_free(s);
     else if (s->batch != NULL)
         s->batch->n_unacked--;
@@ -64,7 +64,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     struct kafka *k = a->k;
 
     (void)rk;
-    if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR || r->sent->pub == NULL) {
+    if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_sent_is_dropped(r->sent)) {
         kafka_alo_acked(r);
         return;
     }
@@ -168,7 +168,7 @@ static void redo_all(struct kafka_alo *a)
     while ((it = list_take_first(&again)) != NULL) {
         struct sent_record *r = LIST_ENTRY(it, struct sent_record, link);
 
-        if (r->sent->pub == NULL)
+        if (kafka_sent_is_dropped(r->sent))
             kafka_alo_acked(r);
         else
             produce(a, r);
@@ -204,6 +204,22 @@ static void on_redo(void *arg)
     kafka_pump(a->k);
 }
 
+void kafka_alo_send(struct kafka_alo *a, struct sent *s, const struct record *first)
+{
+    for (const struct record *r = first; r != NULL; r = r->next) {
+        struct sent_record *sr;
+
+        if (a->k->conf->outputs[r->output] == NULL)
+            continue;
+        sr = mem_zero(sizeof(*sr));
+        list_init(&sr->link);
+        sr->sent = s;
+        sr->record = r;
+        s->n_unacked++;
+        produce(a, sr);
+    }
+}
+
 void kafka_alo_publish(struct kafka *k, struct publication *pub)
 {
     struct kafka_alo *a = k->alo;
@@ -223,18 +239,7 @@ void kafka_alo_publish(struct kafka *k, struct publication *pub)
     k->n_gathered++;
     if (k->due_us == 0)
         k->due_us = loop_now_us(k->loop) + k->conf->commit_interval_us;
-    for (const struct record *r = pub->first; r != NULL; r = r->next) {
-        struct sent_record *sr;
-
-        if (k->conf->outputs[r->output] == NULL)
-            continue;
-        sr = mem_zero(sizeof(*sr));
-        list_init(&sr->link);
-        sr->sent = s;
-        sr->record = r;
-        s->n_unacked++;
-        produce(a, sr);
-    }
+    kafka_alo_send(a, s, pub->first);
     kafka_pump(k);
 }
 
@@ -243,7 +248,7 @@ void kafka_alo_drop_redo(struct kafka_alo *a)
     LIST_EACH_SAFE (it, &a->redo) {
         struct sent_record *r = LIST_ENTRY(it, struct sent_record, link);
 
-        if (r->sent->pub != NULL)
+        if (!kafka_sent_is_dropped(r->sent))
             continue;
         list_del(it);
         kafka_alo_acked(r);
@@ -273,6 +278,8 @@ void kafka_alo_free(struct kafka *k)
 
     if (a == NULL)
         return;
+    if (a->batch != NULL)
+        kafka_alo_batch_free(a);
     if (a->producer != NULL) {
         purge(a);
         for (int i = 0; i < 100 && rd_kafka_outq_len(a->producer) > 0; i++)
@@ -281,8 +288,6 @@ void kafka_alo_free(struct kafka *k)
     }
     timer_stop(k->loop, &a->redo_timer); /* the reports start it */
     kafka_alo_drop_redo(a);
-    if (a->batch != NULL)
-        kafka_alo_batch_free(a);
     k->alo = NULL;
     mem_free(a);
 }

@@ -6,14 +6,20 @@
 
 #include "broker/kafka_internal.h"
 
-/* A publication on its way. Outlives it while records are under way. */
+/* A publication on its way, or the records about a batch. Outlives both while records are under way. */
 struct sent {
-    struct list link;        /* alo.gather, or alo.batch.sents, or nowhere when dropped */
-    struct publication *pub; /* NULL: dropped */
+    struct list link;        /* alo.gather, or alo.batch.sents, or nowhere */
+    struct publication *pub; /* NULL: the records are about the batch; without a batch too: dropped */
     struct kafka_part *part;
     struct sent_batch *batch; /* NULL: gathered */
     int n_unacked;
 };
+
+/* Nobody waits for its records any more. */
+static inline bool kafka_sent_is_dropped(const struct sent *s)
+{
+    return s->pub == NULL && s->batch == NULL;
+}
 
 struct sent_record {
     struct list link; /* alo.redo, or nowhere while the library has it */
@@ -25,7 +31,9 @@ struct sent_batch {
     struct list sents;
     struct kafka_offset *offsets;
     int n_offsets;
-    int n_unacked; /* sents with records under way */
+    struct sent *about;  /* the records about the batch; NULL: none */
+    struct arena *arena; /* theirs */
+    int n_unacked;       /* sents with records under way, `about` included */
     int n_records;
     bool is_committing;
 };
@@ -45,6 +53,8 @@ struct kafka_alo {
     bool is_rebuilding; /* until the last report of the purge, none of which is judged; nothing is produced */
 };
 
+/* Produces a chain of records, which must live until they are acknowledged or `s` is dropped. */
+void kafka_alo_send(struct kafka_alo *a, struct sent *s, const struct record *first);
 /* The library has acknowledged the record, or nobody wants it any more. Frees it. */
 void kafka_alo_acked(struct sent_record *r);
 void kafka_sent_free(struct sent *s);
@@ -52,6 +62,7 @@ void kafka_sent_free(struct sent *s);
 void kafka_alo_drop_redo(struct kafka_alo *a);
 /* False while a JoinGroup is under way. */
 bool kafka_alo_is_gate_open(struct kafka *k);
+/* Drops the records about the batch that are still under way. */
 void kafka_alo_batch_free(struct kafka_alo *a);
 
 #endif

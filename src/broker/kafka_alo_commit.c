@@ -114,6 +114,29 @@ static void touch(struct kafka *k, struct sent_batch *b, struct kafka_part *p)
     o->metadata = buf_take(&metadata, &o->metadata_len);
 }
 
+/* What the engine says of the batch goes out now and must have arrived before the offsets are committed. */
+static void send_about(struct kafka *k, struct sent_batch *b)
+{
+    struct list pubs;
+    const struct record *about;
+
+    list_init(&pubs);
+    LIST_EACH (it, &b->sents)
+        list_add_tail(&pubs, &LIST_ENTRY(it, struct sent, link)->pub->link);
+    about = kafka_closing(k, &pubs, &b->arena);
+    while (list_take_first(&pubs) != NULL)
+        continue;
+    if (about == NULL)
+        return;
+    b->about = mem_zero(sizeof(*b->about));
+    list_init(&b->about->link);
+    b->about->batch = b;
+    kafka_alo_send(k->alo, b->about, about);
+    b->n_unacked += b->about->n_unacked > 0;
+    for (const struct record *r = about; r != NULL; r = r->next)
+        b->n_records++;
+}
+
 static void close_batch(struct kafka *k)
 {
     struct kafka_alo *a = k->alo;
@@ -136,15 +159,22 @@ static void close_batch(struct kafka *k)
         touch(k, b, s->part);
     }
     a->batch = b;
+    send_about(k, b);
 }
 
 void kafka_alo_batch_free(struct kafka_alo *a)
 {
     struct sent_batch *b = TAKE(a->batch);
 
+    if (b->about != NULL) {
+        b->about->batch = NULL;
+        if (b->about->n_unacked == 0)
+            kafka_sent_free(b->about);
+    }
     for (int i = 0; i < b->n_offsets; i++)
         mem_free(b->offsets[i].metadata);
     mem_free(b->offsets);
+    arena_free(b->arena);
     mem_free(b);
 }
 
@@ -171,6 +201,7 @@ static void settle(struct kafka *k, bool is_committed)
         }
         s->part->n_gathered++;
         k->n_gathered++;
+        s->pub->is_counted = true;
         list_add_tail(&again, it);
     }
     list_move_all(&again, &a->gather);

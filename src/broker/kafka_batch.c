@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 
+enum { ABOUT_BYTES = 16384 }; /* room for the statistics of a few models without a second block */
+
 /* Its pointer may dangle: it is only compared. */
 struct kafka_part *kafka_owner_of(struct kafka *k, const struct publication *pub)
 {
@@ -106,6 +108,14 @@ static void touch(struct kafka *k, struct kafka_batch *b, struct kafka_part *p)
     o->metadata = buf_take(&metadata, &o->metadata_len);
 }
 
+struct record *kafka_closing(struct kafka *k, const struct list *pubs, struct arena **out_arena)
+{
+    if (k->ev->closing == NULL)
+        return NULL;
+    *out_arena = arena_new(ABOUT_BYTES);
+    return k->ev->closing(k->ev_arg, pubs, k->batch_number, *out_arena);
+}
+
 static void on_committer(struct kafka_task *t)
 {
     struct kafka_batch *b = CONTAINER_OF(t, struct kafka_batch, task);
@@ -139,6 +149,7 @@ static void batch_free(struct kafka_batch *b)
     for (int i = 0; i < b->n_offsets; i++)
         mem_free(b->offsets[i].metadata);
     mem_free(b->offsets);
+    arena_free(b->arena);
     kafka_snapshot_unref(b->snapshot);
     mem_free(b);
 }
@@ -249,6 +260,7 @@ static void close_batch(struct kafka *k)
     k->n_gathered = 0;
     k->gathered_bytes = 0;
     k->due_us = 0;
+    b->about = kafka_closing(k, &b->pubs, &b->arena);
     b->snapshot = k->snapshot;
     b->snapshot->refs++;
     b->task.fn = on_committer;

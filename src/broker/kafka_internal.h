@@ -137,6 +137,8 @@ struct kafka_batch {
     int n_pubs;
     struct kafka_offset *offsets; /* offsets[n_offsets] */
     int n_offsets;
+    struct record *about; /* what the engine says of the batch as a whole */
+    struct arena *arena;  /* of `about` */
     struct kafka_snapshot *snapshot;
     int64_t closed_us;
     enum kafka_result result;
@@ -280,6 +282,9 @@ void kafka_batch_pump(struct kafka *k);
 rd_kafka_topic_partition_list_t *kafka_batch_list(const struct kafka_batch *b);
 void kafka_offset_add(rd_kafka_topic_partition_list_t *list, const struct kafka_offset *o);
 void kafka_gone_sweep(struct kafka *k);
+/* Asks the engine for records about a batch of these publications. owns  *out_arena is the caller's, also when NULL is
+ * returned; NULL when nobody was asked */
+struct record *kafka_closing(struct kafka *k, const struct list *pubs, struct arena **out_arena);
 /* Sets the time of the next attempt after a failure. */
 void kafka_batch_back_off(struct kafka *k);
 /* The partition a publication belongs to while it is ours under the same epoch, else NULL. */

@@ -64,6 +64,12 @@ static rd_kafka_event_t *await(struct kafka_txn *x, rd_kafka_queue_t *q, int sec
     return NULL;
 }
 
+/* Its records replace those of the same key before them. */
+static bool is_compacted(const struct kafka_conf *c, const char *topic)
+{
+    return c->outputs[OUT_BATCHES] != NULL && strcmp(c->outputs[OUT_BATCHES], topic) == 0;
+}
+
 static rd_kafka_resp_err_t create(struct kafka_txn *x, const char *topic, char *out_why, size_t size)
 {
     rd_kafka_queue_t *q = rd_kafka_queue_new(x->consumer);
@@ -71,6 +77,8 @@ static rd_kafka_resp_err_t create(struct kafka_txn *x, const char *topic, char *
     rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__INVALID_ARG;
     rd_kafka_event_t *ev = NULL;
 
+    if (t != NULL && is_compacted(x->conf, topic))
+        (void)rd_kafka_NewTopic_set_config(t, "cleanup.policy", "compact");
     if (t != NULL) {
         rd_kafka_CreateTopics(x->consumer, &t, 1, NULL, q);
         ev = await(x, q, 15);

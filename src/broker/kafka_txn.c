@@ -226,19 +226,28 @@ static enum verdict produce_one(struct attempt *a, const struct record *r)
     }
 }
 
+static enum verdict produce_chain(struct attempt *a, const struct record *first)
+{
+    for (const struct record *r = first; r != NULL; r = r->next) {
+        enum verdict v = produce_one(a, r);
+
+        if (v != VERDICT_OK)
+            return v;
+    }
+    (void)rd_kafka_poll(a->x->producer, 0);
+    return VERDICT_OK;
+}
+
 static enum verdict produce_all(struct attempt *a)
 {
     a->b->n_records = 0;
     LIST_EACH (it, &a->b->pubs) {
-        for (const struct record *r = LIST_ENTRY(it, struct publication, link)->first; r != NULL; r = r->next) {
-            enum verdict v = produce_one(a, r);
+        enum verdict v = produce_chain(a, LIST_ENTRY(it, struct publication, link)->first);
 
-            if (v != VERDICT_OK)
-                return v;
-        }
-        (void)rd_kafka_poll(a->x->producer, 0);
+        if (v != VERDICT_OK)
+            return v;
     }
-    return VERDICT_OK;
+    return produce_chain(a, a->b->about);
 }
 
 static enum verdict send_offsets(struct attempt *a)

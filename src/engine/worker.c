@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "core/inflight.h"
+#include "engine/stats.h"
 #include "engine/worker_internal.h"
 
 /* --- the end of jobs --- */
@@ -79,10 +81,20 @@ static struct job *job_of(struct publication *pub)
     return CONTAINER_OF(pub, struct job, pub);
 }
 
+static struct record *on_closing(void *arg, const struct list *pubs, uint64_t number, struct arena *a)
+{
+    struct worker *w = arg;
+
+    return stats_closing(w->stats, pubs, number, a);
+}
+
 static void on_published(void *arg, struct publication *pub)
 {
     struct job *j = job_of(pub);
+    struct partition *p = j->owner;
 
+    if (p != NULL)
+        stats_published(p->progress, j);
     job_committed(j);
     bury(arg, j);
 }
@@ -183,6 +195,7 @@ static void on_lost(void *arg, struct broker_part *bp)
         job_abandon(j); /* published ones wait for the broker's word */
     }
     list_del(&p->link);
+    progress_free(p->progress);
     mem_free(p);
 }
 
@@ -319,6 +332,7 @@ static const struct broker_events events = {.ready = on_ready,
                                             .readable = on_readable,
                                             .message = intake_message,
                                             .position = on_position,
+                                            .closing = on_closing,
                                             .published = on_published,
                                             .dropped = on_dropped,
                                             .failed = on_failed};
@@ -331,6 +345,8 @@ struct worker *worker_new(const struct env *env, const struct worker_conf *conf,
     w->env.job_over = on_job_over;
     w->env.job_publish = on_job_publish;
     w->env.arg = w;
+    w->env.inflight = inflight_new();
+    w->stats = stats_new(&w->env);
     w->conf = *conf;
     w->stopped = stopped;
     w->arg = arg;
@@ -369,6 +385,7 @@ void worker_free(struct worker *w)
 
         drop_held(p);
         free_jobs(&p->jobs);
+        progress_free(p->progress);
         mem_free(p);
     }
     free_jobs(&w->orphans);
@@ -376,5 +393,7 @@ void worker_free(struct worker *w)
     timer_stop(w->env.loop, &w->grace);
     wake_cancel(&w->pump);
     loop_del_hook(&w->reaper);
+    stats_free(w->stats);
+    inflight_free(w->env.inflight);
     mem_free(w);
 }

@@ -6,6 +6,9 @@
 #include "core/window.h"
 #include "engine/worker.h"
 
+struct progress;
+struct stats;
+
 /* A partition while it is ours. */
 struct partition {
     struct list link; /* worker->partitions; the first one is polled next */
@@ -16,6 +19,8 @@ struct partition {
     int n_running;    /* of those, not yet published */
     struct job *held; /* read, but beyond the window's span: opened when the base moves */
     int rank;         /* place of its topic in the order of priority */
+    struct progress *progress; /* of the batches of jobs in it; NULL: none yet */
+    uint64_t told;             /* number of the last commit batch that told of it */
     bool is_readable;
     bool is_revoking;
     bool is_released;
@@ -23,6 +28,7 @@ struct partition {
 
 struct worker {
     struct env env;
+    struct stats *stats;
     struct worker_conf conf;
     worker_stopped stopped;
     void *arg;

@@ -344,7 +344,7 @@ struct tally world_tally(const struct world *w)
         struct appended source;
         struct ending *e;
 
-        if (records[i].output == OUT_CALLS)
+        if (records[i].output != OUT_RESULTS && records[i].output != OUT_DEAD_LETTERS)
             continue;
         source = records[i].output == OUT_RESULTS ? read_result(&records[i], &t) : read_dead_letter(&records[i], &t);
         e = bsearch(&source, endings, (size_t)w->n_appended, sizeof(*endings), by_source);
