@@ -20,7 +20,7 @@ struct broker_part {
     int32_t partition;
     uint64_t epoch; /* grows with each assignment in this process */
     int64_t start;  /* first offset that will be delivered */
-    int64_t high;   /* high watermark seen at assignment, -1: unknown */
+    int64_t high;   /* high watermark seen at assignment, later at the last fetch; -1: unknown */
     void *user;     /* the engine's */
 };
 

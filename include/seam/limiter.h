@@ -76,8 +76,26 @@ struct limiter_ops {
     void (*free)(struct limiter *l);
 };
 
+/* One pool as the worker knows it, for people to look at; nothing is decided by it. Requests and tokens are whole,
+ * rates are per second. */
+struct pool_view {
+    int64_t req_cap, tok_cap;     /* bucket sizes, 0: not limited */
+    int64_t req_level, tok_level; /* at seen_us, whole fleet; a token debt is negative */
+    double req_rate, tok_rate;
+    int64_t seen_us; /* loop time of the store's last answer, 0: none yet */
+    int64_t pause_until_us;
+    int64_t fleet_in_flight; /* calls of all workers at seen_us */
+    int64_t fleet_workers;
+    int64_t in_flight; /* this worker's */
+    int waiting;       /* this worker's permits */
+    enum throttle blocked; /* why the last answer did not grant more */
+};
+
 struct limiter {
     const struct limiter_ops *ops;
+    const struct pool_view *views; /* views[n_views], by pool; kept true by the limiter */
+    int n_views;
+    bool is_down; /* the store is away: nothing is granted where there are limits */
 };
 
 #endif

@@ -313,6 +313,17 @@ static void on_refreshed(struct kafka_task *t)
     k->refresh_us = loop_now_us(k->loop) + REFRESH_SECONDS * KAFKA_SEC;
 }
 
+/* What the last fetch said about the partition's end; no network. */
+static void note_end(struct kafka *k, struct kafka_part *p)
+{
+    int64_t low, high;
+
+    if (rd_kafka_get_watermark_offsets(k->consumer, p->topic, p->pub.partition, &low, &high) ==
+            RD_KAFKA_RESP_ERR_NO_ERROR &&
+        high > p->pub.high)
+        p->pub.high = high;
+}
+
 static void on_tick(void *arg)
 {
     struct kafka *k = arg;
@@ -327,8 +338,10 @@ static void on_tick(void *arg)
     LIST_EACH_SAFE (it, &k->parts) {
         struct kafka_part *p = LIST_ENTRY(it, struct kafka_part, link);
 
-        if (p->state == PART_ACTIVE && k->state == KAFKA_RUNNING)
+        if (p->state == PART_ACTIVE && k->state == KAFKA_RUNNING) {
+            note_end(k, p);
             k->ev->readable(k->ev_arg, &p->pub);
+        }
     }
     if (k->state == KAFKA_RUNNING && loop_now_us(k->loop) >= k->refresh_us) {
         k->refresh_us = INT64_MAX; /* until it is done */

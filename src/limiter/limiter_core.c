@@ -71,11 +71,34 @@ static void on_turn_end(void *arg)
     }
 }
 
+/* Every change of a queue comes by here. */
+static void note_view(struct limiter_core *c, const struct pool_queue *q)
+{
+    struct pool_view *v = &c->views[q - c->pools];
+
+    v->in_flight = q->in_flight;
+    v->waiting = q->n_waiting;
+    v->pause_until_us = q->pause_until_us;
+    v->blocked = q->n_waiting > 0 ? q->blocked : THROTTLE_NONE;
+}
+
+static void note_answer(struct limiter_core *c, const struct pool_queue *q, const struct tick_answer *a, int64_t now_us)
+{
+    struct pool_view *v = &c->views[q - c->pools];
+
+    v->req_level = a->req_level / BUCKET_UNIT;
+    v->tok_level = a->tok_level / BUCKET_UNIT;
+    v->fleet_in_flight = a->in_flight;
+    v->fleet_workers = a->live;
+    v->seen_us = now_us;
+}
+
 void limiter_core_kick(struct limiter_core *c, struct pool_queue *q)
 {
     int64_t now_us = loop_now_us(c->loop);
     int64_t due_us = pool_queue_due_us(q, now_us);
 
+    note_view(c, q);
     timer_stop(c->loop, &q->timer);
     if (!c->is_up || due_us == INT64_MAX)
         return;
@@ -103,6 +126,10 @@ void limiter_core_init(struct limiter_core *c, const struct limiter_ops *ops, st
     c->rng = rng;
     c->n_pools = n_pools;
     c->pools = mem_zero((size_t)(n_pools > 0 ? n_pools : 1) * sizeof(*c->pools));
+    c->views = mem_zero((size_t)(n_pools > 0 ? n_pools : 1) * sizeof(*c->views));
+    c->api.views = c->views;
+    c->api.n_views = n_pools;
+    c->api.is_down = true; /* until set_up() */
     list_init(&c->ready);
     list_init(&c->dirty);
     wake_init(&c->wake, on_wake, c);
@@ -113,6 +140,10 @@ void limiter_core_init(struct limiter_core *c, const struct limiter_ops *ops, st
         pool_queue_init(q, &pools[i], grant_age_us > 0 ? grant_age_us : LIMITER_GRANT_AGE_US, loop_now_us(loop));
         q->core = c;
         timer_init(&q->timer, on_pool_timer, q);
+        c->views[i] = (struct pool_view){.req_cap = q->limits.req_cap / BUCKET_UNIT,
+                                         .tok_cap = q->limits.tok_cap / BUCKET_UNIT,
+                                         .req_rate = (double)q->limits.req_rate / BUCKET_UNIT,
+                                         .tok_rate = (double)q->limits.tok_rate / BUCKET_UNIT};
     }
     c->hook = (struct hook){.fn = on_turn_end, .arg = c};
     loop_add_hook(loop, &c->hook);
@@ -128,6 +159,7 @@ void limiter_core_done(struct limiter_core *c)
         pool_queue_done(&c->pools[i]);
     }
     mem_free(c->pools);
+    mem_free(c->views);
 }
 
 void limiter_core_answer(struct limiter_core *c, struct pool_queue *q, const struct tick_answer *a)
@@ -135,6 +167,7 @@ void limiter_core_answer(struct limiter_core *c, struct pool_queue *q, const str
     int64_t now_us = loop_now_us(c->loop);
 
     pool_queue_answer(q, a, c->rng, now_us, &c->ready);
+    note_answer(c, q, a, now_us);
     if (!list_is_empty(&c->ready) || q->is_drained)
         loop_wake(c->loop, &c->wake);
     limiter_core_kick(c, q);
@@ -149,6 +182,7 @@ void limiter_core_lost(struct limiter_core *c, struct pool_queue *q, int64_t del
 void limiter_core_set_up(struct limiter_core *c, bool is_up)
 {
     c->is_up = is_up;
+    c->api.is_down = !is_up;
     for (int i = 0; i < c->n_pools; i++) {
         struct pool_queue *q = &c->pools[i];
 

@@ -18,6 +18,7 @@ struct limiter_core {
     struct loop *loop;
     struct rng *rng;
     struct pool_queue *pools; /* pools[n_pools] */
+    struct pool_view *views;  /* views[n_pools], lent to api */
     int n_pools;
     /* Sends q->ask; limiter_core_answer() or limiter_core_lost() follows later, never from inside. <0: not sent. */
     int (*send)(struct limiter_core *c, struct pool_queue *q);

@@ -126,6 +126,7 @@ struct limiter *limiter_mem_new(struct loop *loop, struct rng *rng, const struct
     limiter_core_init(&m->core, &mem_ops, loop, rng, pools, n_pools, grant_age_us);
     m->core.send = send_tick;
     m->core.is_up = true;
+    m->core.api.is_down = false;
     m->owns_store = store == NULL;
     m->store = store != NULL ? store : limiter_store_new();
     m->worker = ++m->store->last_worker;

@@ -73,6 +73,7 @@ static void call_done(struct redis *r, const struct redis_pending *p, const stru
     if (p->done == NULL || r->is_freed)
         return;
     r->is_busy = true;
+    redis_pending_count(p, r->name, reply, loop_now_us(r->loop));
     p->done(p->arg, reply, error);
     r->is_busy = false;
 }
@@ -112,7 +113,7 @@ static int push_command(struct redis *r, int argc, const char *const *argv, cons
     CHECK(len > 0);
     buf_add(&r->out, command, (size_t)len);
     redisFreeCommand(command);
-    redis_queue_push(&r->queue, &(struct redis_pending){.done = done, .arg = arg, .deadline_us = deadline_us});
+    redis_queue_push(&r->queue, &(struct redis_pending){done, arg, deadline_us, loop_now_us(r->loop)});
     if (!timer_is_running(&r->deadline) || deadline_us < r->deadline.deadline_us)
         timer_start(r->loop, &r->deadline, deadline_us);
     loop_wake(r->loop, &r->turn);

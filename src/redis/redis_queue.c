@@ -4,6 +4,7 @@
 #include "redis_queue.h"
 
 #include "base/mem.h"
+#include "base/metrics.h"
 
 enum { RING_MIN = 64 };
 
@@ -22,6 +23,22 @@ static void grow(struct redis_queue *q)
         *at(&bigger, i) = *at(q, i);
     mem_free(q->ring);
     *q = bigger;
+}
+
+void redis_pending_count(const struct redis_pending *p, const char *name, const struct redis_reply *reply,
+                         int64_t now_us)
+{
+    enum histogram h = HISTOGRAM_REDIS_OTHER;
+
+    if (reply == NULL || reply->type == REDIS_ERROR)
+        metric_add(METRIC_REDIS_ERRORS, 1);
+    if (reply == NULL)
+        return;
+    if (strcmp(name, "limiter") == 0)
+        h = HISTOGRAM_REDIS_LIMITER;
+    else if (strcmp(name, "journal") == 0)
+        h = HISTOGRAM_REDIS_JOURNAL;
+    metric_observe(h, now_us - p->sent_us);
 }
 
 void redis_queue_done(struct redis_queue *q)

@@ -12,6 +12,7 @@ struct redis_pending {
     redis_done done; /* NULL: nobody asks */
     void *arg;
     int64_t deadline_us;
+    int64_t sent_us; /* for the metrics */
 };
 
 /* Commands are numbered from 0: [0, n_answered) are over, [n_answered, n_written) were handed to the socket and may
@@ -23,6 +24,10 @@ struct redis_queue {
     uint64_t n_written;
     uint64_t n_sent;
 };
+
+/* A command's end in the metrics: its time, or that there was no good answer. name: conf.name of the connection. */
+void redis_pending_count(const struct redis_pending *p, const char *name, const struct redis_reply *reply,
+                         int64_t now_us);
 
 void redis_queue_done(struct redis_queue *q);
 void redis_queue_push(struct redis_queue *q, const struct redis_pending *p);
