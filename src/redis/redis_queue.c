@@ -3,6 +3,8 @@
  * bounded by its output limit. Runs on the owner's loop thread. */
 #include "redis_queue.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/metrics.h"
 
