@@ -221,6 +221,7 @@ static void on_ready(void *arg)
 {
     struct worker *w = arg;
 
+    w->is_connected = true;
     if (w->env.journal != NULL)
         w->env.journal->ops->announce(w->env.journal, w->env.worker_id);
 }

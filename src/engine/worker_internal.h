@@ -36,6 +36,7 @@ struct worker {
     struct list orphans; /* jobs whose partition is gone */
     struct list dead;    /* over: freed at the end of the turn */
     int n_jobs;          /* all that are not freed */
+    bool is_connected; /* the broker is ready */
     bool is_draining;
     bool is_stopping;
     int exit_code;
