@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "impl/provider.h"
+#include "unit/provider/building.h"
 
 static const struct message_part hi_part[] = {{PART_TEXT, {.p = "hi", .len = 2}}};
 static const struct chat_message hi[] = {{.role = ROLE_USER, .parts = hi_part, .n_parts = 1}};
@@ -25,19 +26,6 @@ static const struct request plain = {
     .max_output_tokens = 64,
     .idempotency_key = "key-1",
 };
-
-#define PARAM(n, v) \
-    { \
-        TEXT_LIT(n), TEXT_LIT(v), NULL \
-    }
-
-static const char *header(const struct wire *w, const char *name)
-{
-    for (int i = 0; i < w->n_headers; i++)
-        if (strcmp(w->headers[i].name, name) == 0)
-            return w->headers[i].value;
-    return NULL;
-}
 
 static void bodies(void **state)
 {
@@ -93,6 +81,111 @@ static void bodies(void **state)
     }
 }
 
+#define CALLS "[{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]"
+#define TOOLS "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
+#define HI    "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+
+static void shapes(void **state)
+{
+    const struct build_row rows[] = {
+        {"roles and tools",
+         {.base_url = "http://h/v1",
+          .vendor_model = "m",
+          .system = TEXT_LIT("be kind"),
+          .tools = TEXT_LIT(TOOLS),
+          .tool_choice = TEXT_LIT("\"auto\""),
+          MESSAGES({.role = ROLE_SYSTEM, PARTS(TEXT_PART("and short"))}, USER("go"),
+                   {.role = ROLE_ASSISTANT, .tool_calls = TEXT_LIT(CALLS)},
+                   {.role = ROLE_TOOL, .tool_call_id = TEXT_LIT("c1"), PARTS(TEXT_PART("42"))},
+                   {.role = ROLE_ASSISTANT, PARTS(TEXT_PART("so"))})},
+         "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"be kind\"},"
+         "{\"role\":\"system\",\"content\":\"and short\"},{\"role\":\"user\",\"content\":\"go\"},"
+         "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":" CALLS "},"
+         "{\"role\":\"tool\",\"content\":\"42\",\"tool_call_id\":\"c1\"},"
+         "{\"role\":\"assistant\",\"content\":\"so\"}],\"tools\":" TOOLS ",\"tool_choice\":\"auto\"}",
+         NULL},
+        {"parts",
+         {.base_url = "http://h/v1",
+          .vendor_model = "m",
+          MESSAGES({.role = ROLE_USER,
+                    PARTS(TEXT_PART("what"), IMAGE_PART("https://x/y.png"), IMAGE_PART("data:image/png;base64,AA=="))},
+                   {.role = ROLE_USER, PARTS(IMAGE_PART("https://x/z"))})},
+         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what\"},"
+         "{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://x/y.png\"}},"
+         "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,AA==\"}}]},"
+         "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://x/z\"}}]}]}",
+         NULL},
+        {"batch line of this dialect",
+         {.base_url = "http://h/v1",
+          .vendor_model = "m",
+          .max_output_tokens = 7,
+          PARAMS(PARAM_OF("openai", "logprobs", "true"), PARAM_OF("openai", "model", "\"other\""),
+                 PARAM_OF("openai", "messages", "[]"), PARAM_OF("openai", "max_tokens", "9"),
+                 PARAM_OF("openai", "stream", "true"), PARAM_OF("openai", "stream_options", "{}"),
+                 PARAM_OF("openai", "n", "3"), PARAM_OF("openai", "response_format", "{\"type\":\"json_object\"}")),
+          MESSAGES(USER("hi"))},
+         "{\"model\":\"m\"," HI ",\"max_tokens\":7,\"logprobs\":true,"
+         "\"response_format\":{\"type\":\"json_object\"}}",
+         "n "},
+        {"one answer is what n says",
+         {.base_url = "http://h/v1", .vendor_model = "m", PARAMS(PARAM_OF("openai", "n", "1")), MESSAGES(USER("hi"))},
+         "{\"model\":\"m\"," HI "}",
+         NULL},
+        {"batch lines of others",
+         {.base_url = "http://h/v1",
+          .vendor_model = "m",
+          PARAMS(PARAM_OF("anthropic", "thinking", "{}"), PARAM_OF("gemini", "safetySettings", "[]"),
+                 PARAM_OF("gemini", "safetySettings", "[]"), PARAM("temperature", "0.5")),
+          MESSAGES(USER("hi"))},
+         "{\"model\":\"m\"," HI ",\"temperature\":0.5}",
+         "thinking safetySettings "},
+        {"what the model refuses",
+         {.base_url = "http://h/v1",
+          .vendor_model = "m",
+          .max_output_tokens = 7,
+          .tools = TEXT_LIT(TOOLS),
+          .tool_choice = TEXT_LIT("\"auto\""),
+          DROP_PARAMS("temperature", "tools", "images", "max_output_tokens"),
+          PARAMS(PARAM("temperature", "0.5"), PARAM("top_k", "3")),
+          MESSAGES({.role = ROLE_USER, PARTS(TEXT_PART("hi"), IMAGE_PART("https://x/y.png"))},
+                   {.role = ROLE_USER, PARTS(IMAGE_PART("https://x/y.png"))})},
+         "{\"model\":\"m\"," HI ",\"top_k\":3}",
+         "images max_output_tokens tools tool_choice temperature "},
+        {"OpenAI itself knows no top_k",
+         {.base_url = "https://api.openai.com/v1",
+          .vendor_model = "gpt-4o",
+          PARAMS(PARAM("top_k", "3"), PARAM("temperature", "0.5")),
+          MESSAGES(USER("hi"))},
+         "{\"model\":\"gpt-4o\"," HI ",\"temperature\":0.5}",
+         "top_k "},
+        {"reasoning models refuse sampling",
+         {.base_url = "https://api.openai.com/v1",
+          .vendor_model = "gpt-5-mini-2025-08-07",
+          PARAMS(PARAM("temperature", "0.5"), PARAM("reasoning_effort", "\"low\""), PARAM("verbosity", "\"low\"")),
+          MESSAGES(USER("hi"))},
+         "{\"model\":\"gpt-5-mini-2025-08-07\"," HI ",\"reasoning_effort\":\"low\",\"verbosity\":\"low\"}",
+         "temperature "},
+        {"newer ones do not",
+         {.base_url = "https://api.openai.com/v1",
+          .vendor_model = "gpt-5.2",
+          PARAMS(PARAM("temperature", "0.5")),
+          MESSAGES(USER("hi"))},
+         "{\"model\":\"gpt-5.2\"," HI ",\"temperature\":0.5}",
+         NULL},
+        {"nothing but images, and those refused",
+         {.base_url = "http://h/v1",
+          .vendor_model = "m",
+          DROP_PARAMS("images"),
+          MESSAGES({.role = ROLE_USER, PARTS(IMAGE_PART("https://x/y.png"))})},
+         NULL,
+         NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_true(builds("openai", &rows[i]));
+}
+
 static void url_headers_and_signature(void **state)
 {
     static const struct {
@@ -116,13 +209,13 @@ static void url_headers_and_signature(void **state)
         q.base_url = rows[i].base;
         assert_int_equal(ops->build(&q, a, &w, &why), 0);
         assert_string_equal(w.url, rows[i].url);
-        assert_string_equal(header(&w, "Content-Type"), "application/json");
-        assert_string_equal(header(&w, "Idempotency-Key"), "key-1");
-        assert_null(header(&w, "Authorization")); /* build() knows no secret */
+        assert_string_equal(header_of(&w, "Content-Type"), "application/json");
+        assert_string_equal(header_of(&w, "Idempotency-Key"), "key-1");
+        assert_null(header_of(&w, "Authorization")); /* build() knows no secret */
         ops->sign("", 0, a, &w);
-        assert_null(header(&w, "Authorization"));
+        assert_null(header_of(&w, "Authorization"));
         ops->sign("sk-1", 0, a, &w);
-        assert_string_equal(header(&w, "Authorization"), "Bearer sk-1");
+        assert_string_equal(header_of(&w, "Authorization"), "Bearer sk-1");
         arena_free(a);
     }
 }
@@ -176,15 +269,21 @@ static void finds_by_name(void **state)
 {
     (void)state;
     assert_string_equal(provider_find("openai")->name, "openai");
+    assert_string_equal(provider_find("anthropic")->name, "anthropic");
+    assert_string_equal(provider_find("gemini")->name, "gemini");
     assert_null(provider_find("no such"));
     assert_string_equal(provider_names()[0], "openai");
+    assert_null(provider_names()[3]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies),        cmocka_unit_test(url_headers_and_signature),
-        cmocka_unit_test(refuses),       cmocka_unit_test(refuses_a_huge_body),
+        cmocka_unit_test(bodies),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(url_headers_and_signature),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(refuses_a_huge_body),
         cmocka_unit_test(finds_by_name),
     };
 
