@@ -87,12 +87,19 @@ void cli_print_help(const struct cli_command *command, FILE *out);
 int cli_load_config(const struct cli *c, struct config **out_config);
 /* The same, with `text` (NUL-terminated YAML) where no file is named and none is found; *out_is_built_in says so. */
 int cli_load_config_or(const struct cli *c, const char *text, struct config **out_config, bool *out_is_built_in);
+/* Reads exactly this text, with --set over it: no file, no TUTTI_* variables. */
+int cli_parse_config(const struct cli *c, const char *text, struct config **out_config);
 
+int cmd_ask(struct cli *c);
 int cmd_config(struct cli *c);
+int cmd_dev(struct cli *c);
 int cmd_help(struct cli *c);
+int cmd_init(struct cli *c);
 int cmd_run(struct cli *c);
 int cmd_schema(struct cli *c);
 int cmd_sim(struct cli *c);
+int cmd_submit(struct cli *c);
+int cmd_tail(struct cli *c);
 int cmd_version(struct cli *c);
 
 #endif

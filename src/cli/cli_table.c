@@ -22,7 +22,22 @@ static const struct cli_flag schema_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct cli_flag dev_flags[] = {
+    {"port", 'p', "PORT", "Kafka's port [9092, else a free one]; 0: a free one"},
+    {"sim-port", 0, "PORT", "port of the simulated models [8089, else a free one]"},
+    {"admin-port", 0, "PORT", "port of the status page [8088, else a free one]"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct cli_command commands[] = {
+    {.name = "dev",
+     .help = "everything in one process: Kafka in memory, simulated models, the service",
+     .usage = "[--port PORT] [--sim-port PORT] [--admin-port PORT] [--set KEY=VALUE]",
+     .examples = "tutti dev                             # no key, no installation; Ctrl-C ends it\n"
+                 "tutti dev --port 0 --set log.level=info\n",
+     .details = "Kafka, limits and journal are in memory. Any Kafka client may use it (5 MiB per partition).\n",
+     .flags = dev_flags,
+     .run = cmd_dev},
     {.name = "run",
      .help = "the service: jobs from Kafka, answers to Kafka",
      .usage = "[-c FILE] [--set KEY=VALUE]",
@@ -32,12 +47,17 @@ static const struct cli_command commands[] = {
                 "a second one stops at once (75). Exit codes: tutti help exit-codes.\n",
      .run = cmd_run},
     {.name = "sim",
-     .help = "simulated providers over HTTP (OpenAI dialect)",
+     .help = "simulated providers over HTTP: OpenAI, Anthropic, Gemini",
      .usage = "[-c FILE] [--listen HOST:PORT] [--model NAME,WORDS]...",
      .examples = "tutti sim                             # three models on 127.0.0.1:8089\n"
                  "tutti sim -m sim/a,latency=200ms,p99=4,errors=5% --log requests.jsonl\n",
-     .details = "Words: latency p99 bytes errors e429 e500 e503 reset truncate silence drip stall empty bad_json\n"
-                "error200 prompt_tokens completion_tokens rpm tpm concurrency window meter. Shares are \"5%\".\n",
+     .details =
+         "One port for all clients: base URL http://HOST:PORT/v1 for OpenAI's, http://HOST:PORT for the others.\n"
+         "Words of a model: latency p99 bytes prompt_tokens completion_tokens context fail fail_status retry_after,\n"
+         "limits rpm tpm input_tpm output_tpm concurrency window meter, shares like 5%: errors e429 e500 e503\n"
+         "overloaded quota filter refusal reset truncate silence drip stall empty bad_json error200. A prompt may\n"
+         "order what happens to it, for tests: [[sim: status=429 times=2 retry_after=0.5]], [[sim: tool=NAME]],\n"
+         "[[sim: finish=length answer=TEXT]], a fault's word; include/sim.h has them all.\n",
      .flags = sim_flags,
      .run = cmd_sim},
     {.name = "config",

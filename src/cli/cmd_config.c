@@ -106,6 +106,19 @@ int cli_load_config_or(const struct cli *c, const char *text, struct config **ou
     return code;
 }
 
+int cli_parse_config(const struct cli *c, const char *text, struct config **out_config)
+{
+    const struct config_input in = {.sets = c->sets, .n_sets = c->n_sets, .hooks = &hooks};
+    struct config_report report;
+    int r;
+
+    config_report_init(&report, "built-in");
+    r = config_parse(text, strlen(text), "built-in", &in, &report, out_config);
+    print_report(&report, c->err);
+    config_report_done(&report);
+    return r == 0 ? CLI_OK : CLI_CONFIG;
+}
+
 typedef void (*promise_writer)(void *to, const struct config_model *m, const char *limit, struct config_promise p);
 
 static void each_promise(const struct config *conf, promise_writer write, void *to)
