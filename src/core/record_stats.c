@@ -25,6 +25,7 @@ struct attempt_names attempt_names(const struct call *c, const struct attempt *a
         .provider = m != NULL ? m->provider->id : NULL,
         .request_model = text_cut(m != NULL ? text_of(m->id) : c->name, FOREIGN_NAME_MAX),
         .vendor_model = m != NULL ? m->vendor_model : NULL,
+        .model = m,
     };
 }
 

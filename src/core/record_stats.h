@@ -14,6 +14,7 @@ struct attempt_names {
     const char *provider;      /* NULL: no longer configured */
     struct text request_model; /* what was asked for */
     const char *vendor_model;  /* NULL: no longer configured */
+    const struct model *model; /* whose they are; NULL: no longer configured */
 };
 
 struct attempt_names attempt_names(const struct call *c, const struct attempt *a);

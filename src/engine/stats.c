@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "core/registry.h"
 #include "engine/worker_internal.h"
 
 enum { SLOTS_FIRST = 64, INCARNATION_CHARS = 16 };
@@ -147,7 +148,10 @@ static void add_attempt(struct stats *s, const struct call *c, const struct atte
     const struct text asked = names.request_model;
     struct model_stats_head head = {.window_ms = stats_window_ms(a->outcome.ended_ms),
                                     .provider = names.provider,
-                                    .vendor_model = names.vendor_model};
+                                    .vendor_model = names.vendor_model,
+                                    .limit_rpm = names.model != NULL ? names.model->limit_rpm : 0,
+                                    .limit_tpm = names.model != NULL ? names.model->limit_tpm : 0,
+                                    .breaker_state = "closed"};
 
     /* a registry id ends with a NUL, and is then used as it stands */
     if (!asked.is_escaped && asked.p != NULL && asked.p[asked.len] == '\0')
@@ -178,7 +182,6 @@ static struct record *model_records(struct stats *s, const struct stats_origin *
 
         h->inflight_max =
             inflight_max(s->env->inflight, h->provider, h->request_model, h->vendor_model, h->window_ms, now_ms);
-        h->breaker_state = "closed";
         r = record_model_stats(o, h, &row->sums);
         if (r == NULL)
             continue;
