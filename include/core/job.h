@@ -51,16 +51,20 @@ struct env {
     const char *group;
     const char *worker_id; /* in the records */
     const char *build;     /* commit */
+    int64_t duplicate_logged_us; /* log_is_due()'s of dropped duplicates */
     /* Called once when the job has nothing left to do: it is published and may be freed, or was abandoned. */
     void (*job_over)(struct job *j, void *arg);
-    /* Called when the job's records are ready (job->pub is filled): hand them to the broker. */
+    /* Called when the job's records are ready (job->pub is filled; none of a duplicate): hand them to the broker. */
     void (*job_publish)(struct job *j, void *arg);
+    /* Has a command cancelled the job that was just decoded? NULL: there are no commands. */
+    bool (*job_is_cancelled)(struct job *j, void *arg);
     void *arg;
 };
 
 /* The decoded body; all in the job's arena (slices of the copied record where they can be). */
 struct job_spec {
     const char *job_id; /* never NULL once decoded */
+    bool has_own_id;    /* job_id was named by the job (body, ce_id, batch), not made from its position */
     int64_t run;
     struct text prompt;
     struct text models[JOB_MODELS_MAX]; /* as asked; n_models == 0: jobs.default_models */
@@ -124,7 +128,7 @@ struct call {
     bool is_waiting;  /* for admission: a permit, the journal, a paused pool; the job's relative clock stands still */
 };
 
-enum job_step { STEP_CLAIM, STEP_DECODE, STEP_PLAN, STEP_STAGE, STEP_MERGE, STEP_ENCODE, STEP_PUBLISH, STEP_MAX };
+enum job_step { STEP_CLAIM, STEP_DECODE, STEP_IDENTIFY, STEP_PLAN, STEP_STAGE, STEP_MERGE, STEP_ENCODE, STEP_PUBLISH, STEP_MAX };
 
 enum job_status { JOB_OK, JOB_PARTIAL, JOB_FAILED };
 
@@ -162,11 +166,14 @@ struct job {
     struct timer timer; /* claim again; later the deadline */
     struct claim claim;
     bool is_claimed;
+    struct identify identify;
+    bool is_identified;
     bool is_abandoned; /* starts nothing new; only calls under way are waited for and journaled */
     bool is_published; /* handed to the broker */
     bool is_over;      /* env->job_over() was called */
     bool is_stage_started;
-    bool is_decided; /* the stage's outcome was replayed from the journal */
+    bool is_decided;   /* the stage's outcome was replayed from the journal */
+    bool is_cancelled; /* by a command */
     struct job_spec spec;
     struct job_error error; /* of a dead letter */
 
@@ -205,8 +212,13 @@ void job_wake(struct job *j);
 void job_abandon(struct job *j);
 /* Has it sent a request, or recalled an answer? Then a drain waits for it. */
 bool job_has_begun(const struct job *j);
+/* A command takes the job back: calls under way are closed, and the job ends as failed with what answers there are. No-op
+ * for a job that has left its stage or was abandoned. */
+void job_cancel(struct job *j);
 /* The broker committed its records: forget the journal entry. The job may be freed after this. */
 void job_committed(struct job *j);
+/* The job ends here without a commit: whoever takes up its record next need not wait for this one. */
+void job_release(struct job *j);
 /* Frees; stops whatever is still running. */
 void job_free(struct job *j);
 

@@ -15,6 +15,14 @@ struct worker_conf {
     int64_t grace_us;  /* shutdown.grace: how long a drain waits for jobs that have begun */
 };
 
+/* A command that takes jobs back. */
+struct cancel {
+    bool is_batch;  /* all jobs of a batch; else one job */
+    const char *id; /* batch id, or job id */
+    int64_t run;    /* of the job; -1: every run */
+    int64_t ts_ms;  /* jobs whose records are younger are not meant */
+};
+
 /* Called once when the worker has stopped: exit_code 0 after a drain, else the sysexits code with a reason already
  * logged. */
 typedef void (*worker_stopped)(void *arg, int exit_code);
@@ -26,6 +34,9 @@ struct worker *worker_new(const struct env *env, const struct worker_conf *conf,
 int worker_start(struct worker *w);
 /* Stops intake, lets jobs that have begun finish up to the grace, commits, leaves, then calls stopped(). Idempotent. */
 void worker_drain(struct worker *w);
+/* Cancels the jobs that the command means: those in hand, and those that are read later, for seven days and as long as
+ * not too many commands follow. `c` is copied. */
+void worker_cancel(struct worker *w, const struct cancel *c);
 /* Jobs held now. */
 int worker_jobs(const struct worker *w);
 /* Frees the worker and its jobs without a drain (what a crash leaves to others). */

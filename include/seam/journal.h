@@ -12,6 +12,7 @@
 struct arena;
 struct journal;
 struct claim;
+struct identify;
 
 /* A job's identity. The group is the journal's own. */
 struct position {
@@ -53,6 +54,23 @@ struct claim {
     int state;
 };
 
+typedef void (*identify_done)(struct identify *i, void *arg);
+
+/* Asks whether a record is the first of its (group, job_id, run). */
+struct identify {
+    /* asked */
+    struct position pos;
+    const char *job_id; /* outlives the question */
+    int64_t run;
+    int64_t ttl_us; /* how long the first one is remembered, from its first question on; > 0 */
+    identify_done done;
+    void *arg;
+    /* answered */
+    bool is_taken; /* another position was first; else ours, also when it is asked again */
+    /* the implementation's */
+    struct list link;
+};
+
 struct journal_ops {
     const char *name;
     /* Claims the record at intake; done() comes exactly once, never from inside, and only after the store acknowledged
@@ -60,6 +78,11 @@ struct journal_ops {
     void (*claim)(struct journal *j, struct claim *c);
     /* Takes back a claim() before its done(). */
     void (*cancel)(struct journal *j, struct claim *c);
+    /* Takes the identity for the record's position unless another has it; done() as that of a claim. */
+    void (*identify)(struct journal *j, struct identify *i);
+    /* Takes back an identify() before its done(). What the store did of it stays: the position is the same one when it
+     * is asked again. */
+    void (*unidentify)(struct journal *j, struct identify *i);
     /* Notes a paid answer / a failed attempt. Pipelined, not awaited; kept (memory and, with a strict journal, a synced
      * local spool) while the store is away. First writer of a call key's DONE wins. bytes are copied. */
     void (*record)(struct journal *j, const struct position *pos, const struct recall *what);

@@ -26,6 +26,7 @@ struct decision {
     int64_t at_ms;
     int64_t started_ms;
     bool is_timed_out;
+    bool is_cancelled;
     struct decided *calls;
     int n_calls;
 };
@@ -59,6 +60,7 @@ void job_decide(struct job *j)
     jw_kv_int(&w, "at_ms", j->ended_ms);
     jw_kv_int(&w, "started_ms", j->started_ms);
     jw_kv_bool(&w, "timed_out", j->is_timed_out);
+    jw_kv_bool(&w, "cancelled", j->is_cancelled);
     jw_key(&w, "calls");
     jw_open(&w, '[');
     for (int i = 0; i < j->n_calls; i++)
@@ -123,6 +125,8 @@ static int decision_read(struct text bytes, struct arena *a, struct decision *d)
                 scan_int(&s, &d->started_ms);
             else if (text_is(key, "timed_out"))
                 scan_bool(&s, &d->is_timed_out);
+            else if (text_is(key, "cancelled"))
+                scan_bool(&s, &d->is_cancelled);
             else if (text_is(key, "calls"))
                 read_calls(&s, a, d);
             else
@@ -191,6 +195,7 @@ int job_decision_replay(struct job *j)
     j->ended_ms = d.at_ms;
     j->started_ms = d.started_ms;
     j->is_timed_out = d.is_timed_out;
+    j->is_cancelled = d.is_cancelled;
     j->is_decided = true;
     return 0;
 }

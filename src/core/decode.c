@@ -330,19 +330,22 @@ static int check_syntax(struct decode *d, const char *value, size_t len, size_t 
 
 static void default_job_id(struct job *j, struct job_spec *spec)
 {
-    if (spec->job_id != NULL)
+    spec->has_own_id = spec->job_id != NULL;
+    if (spec->has_own_id)
         return;
     for (int i = 0; i < j->n_headers; i++)
         if (strcmp(j->headers[i].name, "ce_id") == 0 && j->headers[i].value != NULL) {
             if (!is_job_id(j->headers[i].value, j->headers[i].value_len))
                 continue;
             spec->job_id = arena_copy(j->arena, j->headers[i].value, j->headers[i].value_len);
+            spec->has_own_id = true;
             return;
         }
     if (spec->batch_id.p != NULL && spec->custom_id.p != NULL) {
         spec->job_id = arena_printf(j->arena, "%s/%s", text_decode(j->arena, spec->batch_id, NULL),
                                     text_decode(j->arena, spec->custom_id, NULL));
-        if (is_job_id(spec->job_id, strlen(spec->job_id)))
+        spec->has_own_id = is_job_id(spec->job_id, strlen(spec->job_id));
+        if (spec->has_own_id)
             return;
     }
     spec->job_id = arena_printf(j->arena, "%s/%d/%lld", j->pos.topic, j->pos.partition, (long long)j->pos.offset);

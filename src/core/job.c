@@ -43,6 +43,7 @@ struct job *job_new(struct env *env, const char *topic, int32_t partition, const
     list_init(&j->link);
     list_init(&j->pub.link);
     list_init(&j->claim.link);
+    list_init(&j->identify.link);
     wake_init(&j->wake, on_wake, j);
     timer_init(&j->timer, NULL, j);
     j->pos = (struct position){.topic = arena_strdup(a, topic), .partition = partition, .offset = m->offset};
@@ -92,6 +93,37 @@ void job_abandon(struct job *j)
     loop_wake(j->env->loop, &j->wake);
 }
 
+void job_cancel(struct job *j)
+{
+    if (j->is_abandoned || j->is_over || j->step > STEP_STAGE || j->is_decided)
+        return;
+    j->is_cancelled = true;
+    if (j->step == STEP_STAGE) /* before that it waits for something else, perhaps for its start */
+        loop_wake(j->env->loop, &j->wake);
+}
+
+/* What was asked of the journal and not answered. */
+static void take_back_questions(struct job *j)
+{
+    struct journal *journal = j->env->journal;
+
+    if (j->claim.done != NULL)
+        journal->ops->cancel(journal, &j->claim);
+    if (j->identify.done != NULL)
+        journal->ops->unidentify(journal, &j->identify);
+    j->claim.done = NULL;
+    j->identify.done = NULL;
+}
+
+void job_release(struct job *j)
+{
+    struct journal *journal = j->env->journal;
+
+    take_back_questions(j);
+    if (journal != NULL && j->is_claimed)
+        journal->ops->release(journal, &j->pos);
+}
+
 void job_committed(struct job *j)
 {
     struct journal *journal = j->env->journal;
@@ -124,8 +156,7 @@ void job_free(struct job *j)
         return;
     CHECK(j->magic == JOB_MAGIC);
     env = j->env;
-    if (env->journal != NULL && !j->is_claimed && j->claim.done != NULL)
-        env->journal->ops->cancel(env->journal, &j->claim);
+    take_back_questions(j);
     for (int i = 0; i < j->n_calls; i++)
         stop_call(&j->calls[i]);
     timer_stop(env->loop, &j->timer);

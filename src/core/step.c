@@ -20,6 +20,7 @@ enum step_next { AGAIN, WAIT };
 enum {
     CLAIM_AGAIN_US = 1000000, /* a live owner has the record: ask again after this */
     SUSPECT_AFTER = 3,        /* claims without progress after which a decoded job is noted as harmless */
+    LOG_PERIOD_US = 60000000, /* of duplicates */
 };
 
 /* --- the clock --- */
@@ -139,7 +140,56 @@ static enum step_next step_decode(struct job *j)
                     "the record was taken up too often without any progress: it may crash the workers");
     else if (job_decode(j, &j->error) == 0)
         j->error.code = NULL;
-    j->step = j->error.code != NULL ? STEP_ENCODE : STEP_PLAN;
+    j->step = j->error.code != NULL ? STEP_ENCODE : STEP_IDENTIFY;
+    return AGAIN;
+}
+
+static void on_identified(struct identify *i, void *arg)
+{
+    struct job *j = arg;
+
+    i->done = NULL;
+    j->is_identified = true;
+    loop_wake(j->env->loop, &j->wake);
+}
+
+static void ask_identity(struct job *j)
+{
+    struct journal *journal = j->env->journal;
+
+    j->identify = (struct identify){.pos = j->pos,
+                                    .job_id = j->spec.job_id,
+                                    .run = j->spec.run,
+                                    .ttl_us = j->env->dedupe_us,
+                                    .done = on_identified,
+                                    .arg = j};
+    list_init(&j->identify.link);
+    journal->ops->identify(journal, &j->identify);
+}
+
+/* The record's offset is finished, with nothing to write: the first one has, or will have, the job's result. */
+static enum step_next drop_duplicate(struct job *j)
+{
+    struct env *env = j->env;
+    bool is_due = log_is_due(&env->duplicate_logged_us, loop_now_us(env->loop), LOG_PERIOD_US);
+
+    metric_add(METRIC_JOBS_DUPLICATE, 1);
+    log_event(is_due ? LOG_INFO : LOG_DEBUG, "job_duplicate", "job=\"%s\" run=%lld topic=\"%s\" part=%d off=%lld",
+              j->spec.job_id, (long long)j->spec.run, j->pos.topic, j->pos.partition, (long long)j->pos.offset);
+    j->step = STEP_PUBLISH;
+    return AGAIN;
+}
+
+static enum step_next step_identify(struct job *j)
+{
+    if (j->env->journal != NULL && j->env->dedupe_us > 0 && j->spec.has_own_id && !j->is_identified) {
+        if (j->identify.done == NULL)
+            ask_identity(j);
+        return WAIT;
+    }
+    if (j->identify.is_taken)
+        return drop_duplicate(j);
+    j->step = STEP_PLAN;
     return AGAIN;
 }
 
@@ -164,6 +214,7 @@ static void note_survival(struct job *j)
 static enum step_next step_plan(struct job *j)
 {
     j->clock_left_us = j->env->deadline_us;
+    j->is_cancelled |= j->env->job_is_cancelled != NULL && j->env->job_is_cancelled(j, j->env->arg);
     note_survival(j);
     job_plan(j);
     j->step = STEP_STAGE;
@@ -195,7 +246,7 @@ static void start_stage(struct job *j)
     set_absolute_deadline(j);
     for (int i = 0; i < j->n_calls; i++)
         call_recall(&j->calls[i], j->claim.recalls, j->claim.n_recalls);
-    for (int i = 0; i < j->n_calls && !j->is_timed_out; i++)
+    for (int i = 0; i < j->n_calls && !j->is_timed_out && !j->is_cancelled; i++)
         if (j->calls[i].state == CALL_IDLE)
             call_start(&j->calls[i]);
 }
@@ -223,6 +274,13 @@ static void conclude(struct job *j, bool is_satisfied)
         j->degraded |= DEGRADED_MODEL_SKIPPED;
     if (j->is_timed_out && good < j->n_calls && !is_satisfied)
         j->degraded |= DEGRADED_STAGE_TIMEOUT;
+    if (j->is_cancelled) {
+        j->status = JOB_FAILED;
+        j->error_code = "cancelled";
+        j->error_message = "cancelled by a command; answers[] has what had been answered by then";
+        metric_add(METRIC_JOBS_CANCELLED, 1);
+        return;
+    }
     if (good >= j->quorum && good > 0) {
         j->status = j->degraded != 0 ? JOB_PARTIAL : JOB_OK;
         return;
@@ -242,21 +300,32 @@ static void conclude(struct job *j, bool is_satisfied)
     }
 }
 
+/* Ends what is still open when the stage is left. */
+static void end_calls(struct job *j, bool is_satisfied)
+{
+    enum fault fault = is_satisfied || j->is_cancelled ? FAULT_CANCELLED : FAULT_DEADLINE_EXCEEDED;
+    const char *detail = j->is_cancelled ? "by_command" : is_satisfied ? "not_needed" : "job_deadline";
+
+    for (int i = 0; i < j->n_calls; i++)
+        call_end(&j->calls[i], fault, detail);
+}
+
 static enum step_next step_stage(struct job *j)
 {
     struct stage_view v;
-    bool is_satisfied;
+    bool is_satisfied, is_complete;
 
     if (!j->is_stage_started)
         start_stage(j);
     v = job_stage_view(j);
     is_satisfied = j->spec.merge->enough != NULL && j->spec.merge->enough(&v);
-    if (j->n_over < j->n_calls && !is_satisfied && !j->is_timed_out)
+    is_complete = j->n_over == j->n_calls || is_satisfied;
+    if (!is_complete && !j->is_timed_out && !j->is_cancelled)
         return WAIT;
+    if (is_complete && !j->is_decided)
+        j->is_cancelled = false; /* the command came too late: all is answered */
     timer_stop(j->env->loop, &j->timer);
-    for (int i = 0; i < j->n_calls; i++)
-        call_end(&j->calls[i], is_satisfied ? FAULT_CANCELLED : FAULT_DEADLINE_EXCEEDED,
-                 is_satisfied ? "not_needed" : "job_deadline");
+    end_calls(j, is_satisfied);
     if (!j->is_decided)
         j->ended_ms = loop_wall_ms(j->env->loop);
     job_decide(j);
@@ -299,23 +368,18 @@ static enum step_next step_publish(struct job *j)
 }
 
 static enum step_next (*const steps[STEP_MAX])(struct job *) = {
-    [STEP_CLAIM] = step_claim, [STEP_DECODE] = step_decode, [STEP_PLAN] = step_plan,       [STEP_STAGE] = step_stage,
-    [STEP_MERGE] = step_merge, [STEP_ENCODE] = step_encode, [STEP_PUBLISH] = step_publish,
+    [STEP_CLAIM] = step_claim,   [STEP_DECODE] = step_decode,   [STEP_IDENTIFY] = step_identify,
+    [STEP_PLAN] = step_plan,     [STEP_STAGE] = step_stage,     [STEP_MERGE] = step_merge,
+    [STEP_ENCODE] = step_encode, [STEP_PUBLISH] = step_publish,
 };
 
 /* An abandoned job waits for the calls under way, lets go of its claim and is over. */
 static void leave(struct job *j)
 {
-    struct journal *journal = j->env->journal;
-
     for (int i = 0; i < j->n_calls; i++)
         if (call_is_under_way(&j->calls[i]))
             return;
-    if (journal != NULL && j->is_claimed)
-        journal->ops->release(journal, &j->pos);
-    else if (journal != NULL && j->claim.done != NULL)
-        journal->ops->cancel(journal, &j->claim);
-    j->claim.done = NULL;
+    job_release(j);
     j->is_over = true;
     j->env->job_over(j, j->env->arg);
 }

@@ -76,6 +76,13 @@ static void on_job_publish(struct job *j, void *arg)
     partition_settle(p);
 }
 
+static bool on_is_cancelled(struct job *j, void *arg)
+{
+    const struct worker *w = arg;
+
+    return cancels_has(w->cancels, j);
+}
+
 static struct job *job_of(struct publication *pub)
 {
     return CONTAINER_OF(pub, struct job, pub);
@@ -101,12 +108,10 @@ static void on_published(void *arg, struct publication *pub)
 
 static void on_dropped(void *arg, struct publication *pub)
 {
-    struct worker *w = arg;
     struct job *j = job_of(pub);
 
-    if (w->env.journal != NULL && j->is_claimed)
-        w->env.journal->ops->release(w->env.journal, &j->pos);
-    bury(w, j);
+    job_release(j);
+    bury(arg, j);
 }
 
 /* --- partitions --- */
@@ -345,12 +350,14 @@ struct worker *worker_new(const struct env *env, const struct worker_conf *conf,
     w->env = *env;
     w->env.job_over = on_job_over;
     w->env.job_publish = on_job_publish;
+    w->env.job_is_cancelled = on_is_cancelled;
     w->env.arg = w;
     w->env.inflight = inflight_new();
     w->stats = stats_new(&w->env);
     w->conf = *conf;
     w->stopped = stopped;
     w->arg = arg;
+    w->cancels = cancels_new();
     list_init(&w->partitions);
     list_init(&w->orphans);
     list_init(&w->dead);
@@ -396,5 +403,6 @@ void worker_free(struct worker *w)
     loop_del_hook(&w->reaper);
     stats_free(w->stats);
     inflight_free(w->env.inflight);
+    cancels_free(w->cancels);
     mem_free(w);
 }

@@ -34,6 +34,7 @@ struct worker {
     void *arg;
     struct list partitions;
     struct list orphans; /* jobs whose partition is gone */
+    struct cancels *cancels;
     struct list dead;    /* over: freed at the end of the turn */
     int n_jobs;          /* all that are not freed */
     bool is_connected; /* the broker is ready */
@@ -50,6 +51,11 @@ void intake_pump(void *worker); /* wake: takes records while there is room */
 void intake_message(void *worker, struct broker_part *bp, const struct message *m);
 void intake_retry_held(struct partition *p);
 void intake_start_held_back(struct worker *w); /* an orphan is gone: its successor may start */
+/* cancels.c */
+struct cancels *cancels_new(void);
+void cancels_free(struct cancels *s);
+/* Does a command mean this job, which has been decoded? */
+bool cancels_has(const struct cancels *s, const struct job *j);
 /* worker.c */
 void partition_settle(struct partition *p); /* releases a revoked partition that has nothing left running */
 

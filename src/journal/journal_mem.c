@@ -6,46 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* uthash's own choice falls through between cases without saying so, which clang refuses. */
-#define HASH_FUNCTION(key, len, value) HASH_OAT(key, len, value)
-#include <uthash.h>
-
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "journal/mem_store.h"
 #include "loop.h"
-
-struct memory {
-    char *call_key;
-    int attempt;
-    bool is_done;
-    char *bytes;
-    size_t len;
-};
-
-struct entry {
-    char key[160];
-    uint8_t digest[16];
-    bool has_digest;
-    char owner[64];
-    int deliveries;
-    struct memory *memories;
-    int n_memories;
-    char *decision;
-    size_t decision_len;
-    UT_hash_handle hh;
-};
-
-struct alive {
-    char incarnation[64];
-    UT_hash_handle hh;
-};
-
-struct journal_store {
-    struct entry *entries;
-    struct alive *alive;
-    int lost[JOURNAL_WRITE_MAX];
-};
 
 /* A write on its way, or one that waits for the store's return. */
 struct pending {
@@ -64,7 +29,8 @@ struct mem {
     bool owns_store;
     char incarnation[64];
     int64_t took_us;
-    struct list claims; /* waiting, oldest first */
+    struct list claims;     /* waiting, oldest first */
+    struct list identities; /* struct identify, waiting, oldest first */
     struct timer timer;
     struct list pending; /* writes, oldest first */
     int n_written;
@@ -77,110 +43,9 @@ static struct mem *mem_of(struct journal *j)
     return CONTAINER_OF(j, struct mem, base);
 }
 
-struct journal_store *journal_store_new(void)
-{
-    return mem_zero(sizeof(struct journal_store));
-}
-
-static void memory_done(struct memory *m)
-{
-    mem_free(m->call_key);
-    mem_free(m->bytes);
-}
-
-static void entry_clear(struct entry *e)
-{
-    for (int i = 0; i < e->n_memories; i++)
-        memory_done(&e->memories[i]);
-    mem_free(e->memories);
-    mem_free(e->decision);
-    e->memories = NULL;
-    e->n_memories = 0;
-    e->decision = NULL;
-    e->deliveries = 0;
-    e->owner[0] = '\0';
-}
-
-static void entry_free(struct journal_store *s, struct entry *e)
-{
-    HASH_DEL(s->entries, e);
-    entry_clear(e);
-    mem_free(e);
-}
-
-void journal_store_free(struct journal_store *s)
-{
-    struct entry *e, *next;
-    struct alive *a, *next_alive;
-
-    if (s == NULL)
-        return;
-    HASH_ITER(hh, s->entries, e, next)
-    entry_free(s, e);
-    HASH_ITER(hh, s->alive, a, next_alive)
-    {
-        HASH_DEL(s->alive, a);
-        mem_free(a);
-    }
-    mem_free(s);
-}
-
-int journal_store_count(const struct journal_store *s)
-{
-    return (int)HASH_COUNT(s->entries);
-}
-
-int journal_store_lost(const struct journal_store *s, enum journal_write what)
-{
-    return s->lost[what];
-}
-
-void journal_store_kill(struct journal_store *s, const char *incarnation)
-{
-    struct alive *a;
-
-    HASH_FIND_STR(s->alive, incarnation, a);
-    if (a == NULL)
-        return;
-    HASH_DEL(s->alive, a);
-    mem_free(a);
-}
-
 static void key_of(const struct position *pos, char out[160])
 {
     snprintf(out, 160, "%.120s/%d/%lld", pos->topic, pos->partition, (long long)pos->offset);
-}
-
-static struct entry *entry_get(struct journal_store *s, const char *key)
-{
-    struct entry *e;
-
-    HASH_FIND_STR(s->entries, key, e);
-    return e;
-}
-
-static struct entry *entry_make(struct journal_store *s, const char *key)
-{
-    struct entry *e = entry_get(s, key);
-
-    if (e != NULL)
-        return e;
-    e = mem_zero(sizeof(*e));
-    snprintf(e->key, sizeof(e->key), "%s", key);
-    HASH_ADD_STR(s->entries, key, e);
-    return e;
-}
-
-static bool is_known(const struct entry *e, const struct memory *new)
-{
-    for (int i = 0; i < e->n_memories; i++) {
-        const struct memory *old = &e->memories[i];
-
-        if (strcmp(old->call_key, new->call_key) == 0 && old->is_done == new->is_done &&
-            (new->is_done || old->attempt == new->attempt))
-            return true;
-    }
-    return false;
 }
 
 /* Takes the write's memory. */
@@ -192,7 +57,7 @@ static void apply(struct mem *m, struct pending *w)
     case JOURNAL_RECORD:
         e = entry_make(m->store, w->key);
         e->deliveries = 0;
-        if (is_known(e, &w->memory))
+        if (entry_knows(e, &w->memory))
             break;
         e->memories = mem_resize(e->memories, sizeof(*e->memories) * (size_t)(e->n_memories + 1));
         e->memories[e->n_memories++] = w->memory;
@@ -294,6 +159,12 @@ static void answer_claim(struct mem *m, struct claim *c)
     c->done(c, c->arg);
 }
 
+static void answer_identify(struct mem *m, struct identify *i)
+{
+    i->is_taken = identity_table_is_taken(&m->store->identities, i, loop_now_us(m->loop));
+    i->done(i, i->arg);
+}
+
 static void on_claims(void *arg)
 {
     struct mem *m = arg;
@@ -305,6 +176,15 @@ static void on_claims(void *arg)
     list_move_all(&ready, &m->claims);
     for (struct list *it = list_take_first(&ready); it != NULL; it = list_take_first(&ready))
         answer_claim(m, LIST_ENTRY(it, struct claim, link));
+    list_move_all(&ready, &m->identities);
+    for (struct list *it = list_take_first(&ready); it != NULL; it = list_take_first(&ready))
+        answer_identify(m, LIST_ENTRY(it, struct identify, link));
+}
+
+static void start_claim_timer(struct mem *m)
+{
+    if (!timer_is_running(&m->timer))
+        timer_start(m->loop, &m->timer, loop_now_us(m->loop) + m->took_us);
 }
 
 static void journal_claim(struct journal *j, struct claim *c)
@@ -314,14 +194,28 @@ static void journal_claim(struct journal *j, struct claim *c)
     list_init(&c->link);
     c->state = m->n_written;
     list_add_tail(&m->claims, &c->link);
-    if (!timer_is_running(&m->timer))
-        timer_start(m->loop, &m->timer, loop_now_us(m->loop) + m->took_us);
+    start_claim_timer(m);
 }
 
 static void journal_cancel(struct journal *j, struct claim *c)
 {
     (void)j;
     list_del(&c->link);
+}
+
+static void journal_identify(struct journal *j, struct identify *i)
+{
+    struct mem *m = mem_of(j);
+
+    list_init(&i->link);
+    list_add_tail(&m->identities, &i->link);
+    start_claim_timer(m);
+}
+
+static void journal_unidentify(struct journal *j, struct identify *i)
+{
+    (void)j;
+    list_del(&i->link);
 }
 
 static void write_now_or_later(struct mem *m, struct pending *w)
@@ -438,6 +332,8 @@ static void journal_free(struct journal *j)
 static const struct journal_ops ops = {.name = "memory",
                                        .claim = journal_claim,
                                        .cancel = journal_cancel,
+                                       .identify = journal_identify,
+                                       .unidentify = journal_unidentify,
                                        .record = journal_record,
                                        .decide = journal_decide,
                                        .forget = journal_forget,
@@ -457,6 +353,7 @@ struct journal *journal_mem_new(struct loop *l, struct journal_store *store, con
     m->took_us = took_us;
     snprintf(m->incarnation, sizeof(m->incarnation), "%s", incarnation);
     list_init(&m->claims);
+    list_init(&m->identities);
     list_init(&m->pending);
     timer_init(&m->timer, on_claims, m);
     timer_init(&m->write_timer, on_write, m);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Redis journal seen from the seam: construction, the operations, stopping. The work is done by journal_session.c,
- * journal_writes.c, journal_claims.c and spool.c. Runs on the loop's thread. */
+ * journal_writes.c, journal_claims.c, journal_identity.c and spool.c. Runs on the loop's thread. */
 #include "impl/journal_redis.h"
 
 #include <inttypes.h>
@@ -132,6 +132,16 @@ static void op_cancel(struct journal *j, struct claim *c)
     claims_cancel(journal_redis_of(j), c);
 }
 
+static void op_identify(struct journal *j, struct identify *i)
+{
+    identities_add(journal_redis_of(j), i);
+}
+
+static void op_unidentify(struct journal *j, struct identify *i)
+{
+    identities_cancel(journal_redis_of(j), i);
+}
+
 static void op_record(struct journal *j, const struct position *pos, const struct recall *what)
 {
     writes_record(journal_redis_of(j), pos, what);
@@ -179,6 +189,7 @@ static void op_free(struct journal *j)
     timer_stop(r->loop, &r->stop_timer);
     wake_cancel(&r->stop_wake);
     claims_done(r);
+    identities_done(r);
     writes_done(r);
     spool_set_free(r->spools);
     mem_free(r->group);
@@ -194,6 +205,8 @@ static const struct journal_ops ops = {
     .name = "redis",
     .claim = op_claim,
     .cancel = op_cancel,
+    .identify = op_identify,
+    .unidentify = op_unidentify,
     .record = op_record,
     .decide = op_decide,
     .forget = op_forget,
@@ -224,6 +237,7 @@ struct journal *journal_redis_new(struct loop *l, struct rng *rng, const struct 
     timer_init(&j->stop_timer, on_stop_timer, j);
     wake_init(&j->stop_wake, check_stop, j);
     claims_init(j);
+    identities_init(j);
     writes_init(j);
     start_spool(j, conf->spool_dir);
     session_init(j, rng, &conf->redis);

@@ -43,6 +43,12 @@ struct held {
     char key[];
 };
 
+/* Questions of who was first: waiting, asked, to be asked again. */
+struct identities {
+    struct list waiting, asked, again; /* struct question, oldest first */
+    size_t n_asked;
+};
+
 struct journal_redis {
     struct journal base;
     struct loop *loop;
@@ -83,6 +89,8 @@ struct journal_redis {
     struct list waiting, asked, again; /* struct asked: as in struct retain */
     size_t n_asked;
     uint64_t last_number;
+
+    struct identities identities; /* journal_identity.c */
 
     /* stop() */
     bool is_stopping, is_leaving, is_leave_sent, is_leave_over, is_late;
@@ -143,6 +151,14 @@ void claims_cancel(struct journal_redis *j, struct claim *c);
 void claims_send(struct journal_redis *j);
 /* Claims sent in vain wait again, before the others. */
 void claims_retry(struct journal_redis *j);
+
+/* journal_identity.c: as claims. */
+void identities_init(struct journal_redis *j);
+void identities_done(struct journal_redis *j);
+void identities_add(struct journal_redis *j, struct identify *i);
+void identities_cancel(struct journal_redis *j, struct identify *i);
+void identities_send(struct journal_redis *j);
+void identities_retry(struct journal_redis *j);
 
 /* journal_redis.c */
 /* "tutti:j:{<group>/<topic>/<partition>/<offset>}" appended to `out`. */

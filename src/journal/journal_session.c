@@ -133,6 +133,7 @@ static void start_replaying(struct journal_redis *j)
     j->is_alive_sent = false;
     retain_retry(&j->retain);
     claims_retry(j);
+    identities_retry(j);
     loop_wake(j->loop, &j->pump);
 }
 
@@ -344,6 +345,7 @@ static void on_pump(void *arg)
         return;
     if (j->state == SESSION_READY) {
         claims_send(j);
+        identities_send(j);
     } else if (!j->is_alive_sent) {
         if (j->is_announced)
             send_announce(j);

@@ -260,7 +260,7 @@ static void on_written(void *arg, const struct redis_reply *reply, int error)
     if (retain_is_empty(&j->retain))
         journal_redis_check_stop(j);
     session_update(j);
-    if (!list_is_empty(&j->retain.unsent) || !list_is_empty(&j->waiting))
+    if (!list_is_empty(&j->retain.unsent) || !list_is_empty(&j->waiting) || !list_is_empty(&j->identities.waiting))
         loop_wake(j->loop, &j->pump);
 }
 

@@ -98,6 +98,7 @@ struct crew *world_add_worker(struct world *w, int first, int n)
                        .broker = c->broker,
                        .retry = w->retry,
                        .deadline_us = w->deadline_us,
+                       .dedupe_us = w->dedupe_us,
                        .max_bytes = 1 << 20,
                        .max_deliveries = 10,
                        .group = "tutti",

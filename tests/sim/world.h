@@ -67,6 +67,7 @@ struct world {
     int n_pools;
     struct retry_conf retry;
     int64_t deadline_us;
+    int64_t dedupe_us; /* 0, the default: job ids are not held against each other */
     struct worker_conf worker;
     int abort_per_mille;
     size_t limit;
