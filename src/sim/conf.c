@@ -38,6 +38,16 @@ static int set_count(void *to, const char *value)
     return units_count(value, to);
 }
 
+static int set_status(void *to, const char *value)
+{
+    int64_t status;
+
+    if (units_count(value, &status) < 0 || status < 300 || status > 599)
+        return -EINVAL;
+    *(int64_t *)to = status;
+    return 0;
+}
+
 static int set_bytes(void *to, const char *value)
 {
     int64_t bytes;
@@ -121,6 +131,14 @@ static const struct word {
     {"empty", set_share, SHARE(SIM_EMPTY)},
     {"bad_json", set_share, SHARE(SIM_BAD_JSON)},
     {"error200", set_share, SHARE(SIM_ERROR200)},
+    {"overloaded", set_share, SHARE(SIM_OVERLOADED)},
+    {"quota", set_share, SHARE(SIM_QUOTA)},
+    {"filter", set_share, SHARE(SIM_FILTER)},
+    {"refusal", set_share, SHARE(SIM_REFUSAL)},
+    {"fail", set_count, AT(fail_first)},
+    {"fail_status", set_status, AT(fail_status)},
+    {"retry_after", set_duration, AT(retry_after_us)},
+    {"context", set_count, AT(context_tokens)},
     {"prompt_tokens", set_count, AT(prompt_tokens)},
     {"completion_tokens", set_count, AT(completion_tokens)},
     {"rpm", set_count, AT(requests_per_window)},
@@ -375,6 +393,8 @@ void sim_conf_init(struct sim_conf *c)
                      .answer_bytes = 400,
                      .prompt_tokens = -1,
                      .completion_tokens = -1,
+                     .fail_status = 500,
+                     .retry_after_us = -1,
                      .window_us = 60 * 1000000},
     };
 }

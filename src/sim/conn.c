@@ -11,7 +11,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "sim/sim_internal.h"
+#include "sim/dialect.h"
 
 enum {
     READ_BYTES = 16 * 1024,
@@ -214,54 +214,21 @@ static void on_timer(void *arg)
         (void)conn_parse(c); /* a request may be waiting in the buffer */
 }
 
-static bool ends_in(struct text t, const char *suffix)
-{
-    size_t len = strlen(suffix);
-
-    return t.len >= len && memcmp(t.p + t.len - len, suffix, len) == 0;
-}
-
-/* Everything but chat completions. */
-static bool conn_small_request(struct conn *c, const struct http_request *r)
-{
-    struct sim *s = c->sim;
-    bool is_get = text_is(r->method, "GET");
-    int status = 200;
-
-    buf_clear(&s->body);
-    if (is_get && ends_in(r->path, "/health")) {
-        buf_add_str(&s->body, "{\"status\":\"ok\"}");
-    } else if (is_get && ends_in(r->path, "/models")) {
-        if (sim_key_is_known(s, r->api_key)) {
-            answer_models(&s->body, &s->conf);
-        } else {
-            status = 401;
-            answer_error(&s->body, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key");
-        }
-    } else {
-        char message[256];
-
-        status = 404;
-        (void)snprintf(message, sizeof(message), "Invalid URL (%.*s %.*s)",
-                       (int)(r->method.len < 16 ? r->method.len : 16), r->method.p,
-                       (int)(r->path.len < 200 ? r->path.len : 200), r->path.p);
-        answer_error(&s->body, message, "invalid_request_error", NULL);
-    }
-    (void)sim_respond(s, status, &s->body, "");
-    return conn_send_wire(c, s->wire.len);
-}
-
 /* A complete request stands at the start of `in`. */
 static bool conn_request(struct conn *c, const struct http_request *r)
 {
     struct sim *s = c->sim;
+    struct target t;
 
     c->is_close = r->is_close;
     c->is_cut = false;
-    if (!text_is(r->method, "POST") || !ends_in(r->path, "/chat/completions"))
-        return conn_small_request(c, r);
+    target_read(r, &t);
+    if (t.operation == OP_NONE) {
+        sim_answer_other(s, r, &t);
+        return conn_send_wire(c, s->wire.len);
+    }
     c->is_exchange = true;
-    if (exchange_begin(s, &c->x, r, c->in.p + r->head_bytes) == 1)
+    if (exchange_begin(s, &c->x, r, &t, c->in.p + r->head_bytes) == 1)
         return conn_send_wire(c, s->wire.len);
     c->phase = THINKING;
     if (c->x.decision.latency_us <= 0)
@@ -282,15 +249,18 @@ static void conn_consume(struct conn *c, size_t bytes)
     c->in.p[c->in.len] = '\0';
 }
 
-/* Not HTTP, or more than we take: an answer as good as it gets, then the end. */
-static bool conn_refuse(struct conn *c, int status, const char *message)
+/* Not HTTP, or more than we take: an answer as good as it gets, then the end. r: NULL without a head. */
+static bool conn_refuse(struct conn *c, const struct http_request *r, struct problem p)
 {
     struct sim *s = c->sim;
+    struct target t = {.dialect = &dialect_openai};
 
+    if (r != NULL)
+        target_read(r, &t);
     c->is_close = true;
-    buf_clear(&s->body);
-    answer_error(&s->body, message, "invalid_request_error", NULL);
-    (void)sim_respond(s, status, &s->body, "connection: close\r\n");
+    p.model = t.model;
+    p.wait_us = -1;
+    (void)sim_refuse(s, t.dialect, &p, "connection: close\r\n");
     return conn_send_wire(c, s->wire.len);
 }
 
@@ -304,11 +274,16 @@ static bool conn_parse(struct conn *c)
         if (n == 0)
             return true;
         if (n < 0)
-            return conn_refuse(c, 400, "not an HTTP request");
+            return conn_refuse(
+                c, NULL,
+                (struct problem){.kind = PROBLEM_STATUS, .status = 400, .detail = TEXT_LIT("not an HTTP request")});
         if (!r.has_length && text_is(r.method, "POST"))
-            return conn_refuse(c, 411, "a Content-Length is needed");
+            return conn_refuse(c, &r,
+                               (struct problem){.kind = PROBLEM_STATUS,
+                                                .status = 411,
+                                                .detail = TEXT_LIT("a Content-Length is needed")});
         if (r.body_bytes > INPUT_BYTES_MAX - READ_BYTES)
-            return conn_refuse(c, 413, "too large");
+            return conn_refuse(c, &r, (struct problem){.kind = PROBLEM_TOO_LARGE, .limit = INPUT_BYTES_MAX});
         if (c->in.len < r.head_bytes + r.body_bytes) {
             static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 

@@ -83,16 +83,20 @@ static enum sim_fault draw_fault(struct rng *r, const struct sim_model *m)
     return SIM_OK;
 }
 
-static int status_of(enum sim_fault f, const struct orders *o)
+/* What the dialects have in common; one may have another status for the same. */
+static int status_of(enum sim_fault f)
 {
     switch (f) {
-    case SIM_STATUS:
-        return o->status;
     case SIM_E429:
+    case SIM_QUOTA:
         return 429;
+    case SIM_CONTEXT:
+    case SIM_FILTER:
+        return 400;
     case SIM_E500:
         return 500;
     case SIM_E503:
+    case SIM_OVERLOADED:
         return 503;
     case SIM_RESET:
     case SIM_SILENCE:
@@ -111,12 +115,21 @@ struct decision decide(uint64_t seed, uint64_t key, uint32_t attempt, const stru
     rng_seed(&r, seed ^ key ^ (uint64_t)attempt << 32);
     latency_us = draw_latency(&r, m); /* drawn also when ordered, so that an order changes nothing else */
     d.fault = draw_fault(&r, m);
-    if (o->has_fault)
+    if ((int64_t)attempt <= m->fail_first) {
+        d.fault = SIM_STATUS;
+        d.status = (int)m->fail_status;
+    }
+    if (o->has_fault) {
         d.fault = o->fault;
-    d.status = status_of(d.fault, o);
+        d.status = o->status;
+    }
+    if (d.fault != SIM_STATUS)
+        d.status = status_of(d.fault);
     d.latency_us = d.status >= 400 && d.status < 500 ? 0 : latency_us; /* refusals come at once */
     if (o->latency_us >= 0)
         d.latency_us = o->latency_us;
+    if (d.retry_after_ms < 0 && (d.status == 429 || d.status == 503 || d.status == 529) && d.fault != SIM_QUOTA)
+        d.retry_after_ms = m->retry_after_us >= 0 ? m->retry_after_us / 1000 : -1;
     if (d.retry_after_ms < 0 && d.fault == SIM_E429)
         d.retry_after_ms = 1000;
     if (d.stall_us < 0)

@@ -11,9 +11,23 @@
 enum { WORD_BYTES = 160 };
 
 static const char *const fault_names[SIM_FAULT_MAX] = {
-    [SIM_OK] = "ok",         [SIM_E429] = "e429",         [SIM_E500] = "e500",         [SIM_E503] = "e503",
-    [SIM_RESET] = "reset",   [SIM_TRUNCATE] = "truncate", [SIM_SILENCE] = "silence",   [SIM_DRIP] = "drip",
-    [SIM_STALL] = "stall",   [SIM_EMPTY] = "empty",       [SIM_BAD_JSON] = "bad_json", [SIM_ERROR200] = "error200",
+    [SIM_OK] = "ok",
+    [SIM_E429] = "e429",
+    [SIM_E500] = "e500",
+    [SIM_E503] = "e503",
+    [SIM_RESET] = "reset",
+    [SIM_TRUNCATE] = "truncate",
+    [SIM_SILENCE] = "silence",
+    [SIM_DRIP] = "drip",
+    [SIM_STALL] = "stall",
+    [SIM_EMPTY] = "empty",
+    [SIM_BAD_JSON] = "bad_json",
+    [SIM_ERROR200] = "error200",
+    [SIM_OVERLOADED] = "overloaded",
+    [SIM_QUOTA] = "quota",
+    [SIM_CONTEXT] = "context",
+    [SIM_FILTER] = "filter",
+    [SIM_REFUSAL] = "refusal",
     [SIM_STATUS] = "status",
 };
 
@@ -34,6 +48,13 @@ static void order_fault(struct directive *d, enum sim_fault f)
     d->o.fault = f;
 }
 
+static int64_t read_tokens(const char *value)
+{
+    int64_t n = (int64_t)strtoll(value, NULL, 10);
+
+    return n > 0 ? n : 0;
+}
+
 /* "word" or "word=value"; value is "" without one. */
 static void take_word(struct directive *d, const char *word, const char *value, const char *model, uint32_t attempt)
 {
@@ -47,6 +68,16 @@ static void take_word(struct directive *d, const char *word, const char *value, 
         d->o.retry_after_ms = (int64_t)(strtod(value, NULL) * 1000);
     } else if (strcmp(word, "finish") == 0) {
         (void)snprintf(d->o.finish, sizeof(d->o.finish), "%s", value);
+    } else if (strcmp(word, "tool") == 0) {
+        (void)snprintf(d->o.tool, sizeof(d->o.tool), "%s", value[0] != '\0' ? value : "*");
+    } else if (strcmp(word, "reasoning") == 0) {
+        d->o.reasoning_tokens = read_tokens(value);
+    } else if (strcmp(word, "cached") == 0) {
+        d->o.cached_tokens = read_tokens(value);
+    } else if (strcmp(word, "should_retry") == 0) {
+        d->o.should_retry = strcmp(value, "false") != 0;
+    } else if (strcmp(word, "plain") == 0) {
+        d->o.is_plain = true;
     } else if (strcmp(word, "status") == 0) {
         d->o.status = (int)strtol(value, NULL, 10);
         if (d->o.status >= 300 && d->o.status <= 599)
@@ -64,7 +95,7 @@ static void take_word(struct directive *d, const char *word, const char *value, 
 static struct directive read_words(const char *p, const char *end, const char *model, uint32_t attempt)
 {
     static const char answer[] = "answer=";
-    struct directive d = {.is_for_us = true, .o = {.latency_us = -1, .retry_after_ms = -1, .stall_us = -1}};
+    struct directive d = {.is_for_us = true, .o = ORDERS_NONE};
 
     while (p < end) {
         char word[WORD_BYTES];
@@ -105,6 +136,15 @@ static void add_up(struct orders *sum, const struct orders *o)
         sum->retry_after_ms = o->retry_after_ms;
     if (sum->answer.p == NULL)
         sum->answer = o->answer;
+    if (sum->reasoning_tokens < 0)
+        sum->reasoning_tokens = o->reasoning_tokens;
+    if (sum->cached_tokens < 0)
+        sum->cached_tokens = o->cached_tokens;
+    if (sum->should_retry < 0)
+        sum->should_retry = o->should_retry;
+    sum->is_plain |= o->is_plain;
+    if (sum->tool[0] == '\0')
+        memcpy(sum->tool, o->tool, sizeof(sum->tool));
     if (sum->finish[0] == '\0')
         memcpy(sum->finish, o->finish, sizeof(sum->finish));
 }
@@ -112,7 +152,7 @@ static void add_up(struct orders *sum, const struct orders *o)
 void orders_read(const char *prompt, size_t len, const char *model, uint32_t attempt, struct orders *out)
 {
     static const char open[] = "[[sim:";
-    struct orders sum = {.latency_us = -1, .retry_after_ms = -1, .stall_us = -1};
+    struct orders sum = ORDERS_NONE;
     const char *end = len > 0 ? prompt + len : prompt;
     const char *p = prompt;
 

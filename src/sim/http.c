@@ -56,9 +56,15 @@ static int read_header(struct http_request *r, const char *line, const char *end
     }
     if (is_word(name, "authorization")) {
         if (value.len >= sizeof(bearer) - 1 && strncasecmp(value.p, bearer, sizeof(bearer) - 1) == 0)
-            r->api_key = trim(value.p + sizeof(bearer) - 1, value.p + value.len);
+            r->keys[KEY_BEARER] = trim(value.p + sizeof(bearer) - 1, value.p + value.len);
     } else if (is_word(name, "api-key")) {
-        r->api_key = value;
+        r->keys[KEY_AZURE] = value;
+    } else if (is_word(name, "x-api-key")) {
+        r->keys[KEY_ANTHROPIC] = value;
+    } else if (is_word(name, "x-goog-api-key")) {
+        r->keys[KEY_GOOGLE] = value;
+    } else if (is_word(name, "anthropic-version")) {
+        r->has_version = true;
     } else if (is_word(name, "idempotency-key")) {
         r->idempotency_key = value;
     } else if (is_word(name, "connection")) {
@@ -67,6 +73,22 @@ static int read_header(struct http_request *r, const char *line, const char *end
         r->is_continue = is_word(value, "100-continue");
     }
     return 0;
+}
+
+/* Google's key may stand in the query. */
+static void read_query(struct http_request *r)
+{
+    const char *p = r->query.p;
+    const char *end = p + r->query.len;
+
+    while (p < end) {
+        const char *amp = memchr(p, '&', (size_t)(end - p));
+        const char *stop = amp != NULL ? amp : end;
+
+        if (stop - p > 4 && memcmp(p, "key=", 4) == 0)
+            r->keys[KEY_QUERY] = text_slice(p + 4, (size_t)(stop - p - 4));
+        p = stop + 1;
+    }
 }
 
 static int read_request_line(struct http_request *r, const char *line, const char *end)
@@ -80,15 +102,18 @@ static int read_request_line(struct http_request *r, const char *line, const cha
     r->method = text_slice(line, (size_t)(path - line));
     r->path = text_slice(path + 1, (size_t)(version - path - 1));
     query = memchr(r->path.p, '?', r->path.len);
-    if (query != NULL)
+    if (query != NULL) {
+        r->query = text_slice(query + 1, (size_t)(version - query - 1));
         r->path.len = (size_t)(query - r->path.p);
+        read_query(r);
+    }
     r->is_close = version[8] == '0';
     return 0;
 }
 
 int http_read_head(const char *bytes, size_t len, struct http_request *out)
 {
-    struct http_request r = {.api_key = TEXT_NONE};
+    struct http_request r = {.query = TEXT_NONE};
     const char *end = len > 0 ? memmem(bytes, len, "\r\n\r\n", 4) : NULL;
     const char *line = bytes;
     const char *nl;
@@ -111,6 +136,14 @@ int http_read_head(const char *bytes, size_t len, struct http_request *out)
     return 1;
 }
 
+struct text http_key(const struct http_request *r, unsigned places)
+{
+    for (int i = 0; i < KEY_SOURCE_MAX; i++)
+        if ((places & 1U << i) != 0 && r->keys[i].p != NULL)
+            return r->keys[i];
+    return TEXT_NONE;
+}
+
 const char *http_reason(int status)
 {
     static const struct {
@@ -120,16 +153,21 @@ const char *http_reason(int status)
         {200, "OK"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
+        {402, "Payment Required"},
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
         {411, "Length Required"},
         {413, "Content Too Large"},
+        {422, "Unprocessable Content"},
         {429, "Too Many Requests"},
         {500, "Internal Server Error"},
         {502, "Bad Gateway"},
         {503, "Service Unavailable"},
         {504, "Gateway Timeout"},
+        {529, "Overloaded"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)

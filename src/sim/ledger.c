@@ -9,7 +9,7 @@
 
 #include "base/json_write.h"
 #include "base/log.h"
-#include "sim/sim_internal.h"
+#include "sim/dialect.h"
 
 enum { LINES_BYTES_MAX = 1024 * 1024 }; /* written out before the turn ends beyond this */
 
@@ -82,6 +82,7 @@ void ledger_add(struct ledger *l, const struct exchange *x, int64_t answered_ms,
     jw_open(&w, '{');
     jw_kv_int(&w, "t_ms", x->arrived_ms);
     jw_kv_int(&w, "t_us", x->arrived_us);
+    jw_kv_str(&w, "dialect", x->dialect->name);
     jw_kv_str(&w, "key_id", x->key_id);
     kv_label(&w, "model", x->model_name);
     kv_label(&w, "prompt_sha256", x->prompt_hash);

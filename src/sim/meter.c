@@ -28,8 +28,6 @@ struct meter {
     int64_t in_flight;
 };
 
-enum dimension { REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, DIMENSION_MAX };
-
 struct meter *meter_new(const char *name)
 {
     struct meter *m = mem_zero(sizeof(*m));
@@ -60,11 +58,11 @@ static const struct arrival *arrival_at(const struct meter *m, size_t i)
 static int64_t weight(const struct arrival *a, enum dimension d)
 {
     switch (d) {
-    case REQUESTS:
+    case METER_REQUESTS:
         return 1;
-    case INPUT_TOKENS:
+    case METER_INPUT:
         return a->input;
-    case OUTPUT_TOKENS:
+    case METER_OUTPUT:
         return a->output;
     default:
         return (int64_t)a->input + a->output;
@@ -88,7 +86,7 @@ static int64_t limit_of(const struct sim_model *model, enum dimension d)
 
 static bool has_window(const struct sim_model *model)
 {
-    for (int d = 0; d < DIMENSION_MAX; d++)
+    for (int d = 0; d < METER_WINDOWS; d++)
         if (limit_of(model, (enum dimension)d) > 0)
             return true;
     return false;
@@ -140,18 +138,14 @@ static int64_t wait_for(const struct meter *m, const struct sim_model *model, en
 static int check(const struct meter *m, const struct sim_model *model, enum dimension d, const struct arrival *a,
                  struct overrun *over)
 {
-    static const struct overrun words[] = {
-        [REQUESTS] = {.decision = "over_rpm", .type = "requests", .unit = "requests per min (RPM)"},
-        [TOKENS] = {.decision = "over_tpm", .type = "tokens", .unit = "tokens per min (TPM)"},
-        [INPUT_TOKENS] = {.decision = "over_input_tpm", .type = "tokens", .unit = "input tokens per min (ITPM)"},
-        [OUTPUT_TOKENS] = {.decision = "over_output_tpm", .type = "tokens", .unit = "output tokens per min (OTPM)"},
-    };
+    static const char *const decisions[] = {"over_rpm", "over_tpm", "over_input_tpm", "over_output_tpm"};
     int64_t limit = limit_of(model, d);
     int64_t excess = used(m, d) + weight(a, d) - limit;
 
     if (limit <= 0 || excess <= 0)
         return 0;
-    *over = words[d];
+    over->decision = decisions[d];
+    over->dimension = d;
     over->limit = limit;
     over->used = used(m, d);
     over->requested = weight(a, d);
@@ -171,14 +165,13 @@ int meter_enter(struct meter *m, const struct sim_model *model, int64_t now_us, 
 
     if (has_window(model)) {
         expire(m, model, now_us);
-        for (int d = 0; d < DIMENSION_MAX; d++)
+        for (int d = 0; d < METER_WINDOWS; d++)
             if (check(m, model, (enum dimension)d, &a, over) < 0)
                 return -EBUSY;
     }
     if (model->concurrency > 0 && m->in_flight >= model->concurrency) {
         *over = (struct overrun){.decision = "over_concurrency",
-                                 .type = "requests",
-                                 .unit = "concurrent requests",
+                                 .dimension = METER_CONCURRENCY,
                                  .limit = model->concurrency,
                                  .used = m->in_flight,
                                  .requested = 1,
@@ -202,34 +195,19 @@ int64_t meter_in_flight(const struct meter *m)
     return m->in_flight;
 }
 
-/* "1m26.4s", "8.64s", "6ms": as OpenAI writes them */
-static void add_duration(struct buf *b, int64_t us)
+bool meter_level(struct meter *m, const struct sim_model *model, enum dimension d, int64_t now_us, struct level *out)
 {
-    int64_t ms = (us + 999) / 1000;
+    int64_t limit = limit_of(model, d);
+    int64_t left;
 
-    if (ms >= 60000)
-        buf_printf(b, "%lldm", (long long)(ms / 60000));
-    if (ms >= 1000)
-        buf_printf(b, "%gs", (double)(ms % 60000) / 1000);
-    else
-        buf_printf(b, "%lldms", (long long)ms);
-}
-
-void meter_add_headers(struct meter *m, const struct sim_model *model, int64_t now_us, struct buf *head)
-{
-    static const char *const names[] = {"requests", "tokens"};
-
+    if (limit <= 0)
+        return false;
     expire(m, model, now_us);
-    for (int d = REQUESTS; d <= TOKENS; d++) {
-        int64_t limit = limit_of(model, (enum dimension)d);
-        int64_t left = limit - used(m, (enum dimension)d);
-
-        if (limit <= 0)
-            continue;
-        buf_printf(head,
-                   "x-ratelimit-limit-%s: %lld\r\nx-ratelimit-remaining-%s: %lld\r\nx-ratelimit-reset-%s: ", names[d],
-                   (long long)limit, names[d], (long long)(left > 0 ? left : 0), names[d]);
-        add_duration(head, m->n > 0 ? arrival_at(m, m->n - 1)->at_us + model->window_us - now_us : 0);
-        buf_add_str(head, "\r\n");
-    }
+    left = limit - used(m, d);
+    *out = (struct level){
+        .limit = limit,
+        .left = left > 0 ? left : 0,
+        .reset_us = m->n > 0 ? arrival_at(m, m->n - 1)->at_us + model->window_us - now_us : 0,
+    };
+    return true;
 }

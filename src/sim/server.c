@@ -23,6 +23,14 @@ enum {
 
 static _Thread_local char why_text[256];
 
+const struct sim_model *sim_model_of(const struct sim *s, struct text name)
+{
+    for (size_t i = 0; i < s->conf.n_models; i++)
+        if (text_is(name, s->conf.models[i].name))
+            return &s->conf.models[i];
+    return NULL;
+}
+
 int64_t sim_wall_ms(const struct sim *s)
 {
     return (loop_wall_us(s->loop) + loop_clock_us(s->loop) - loop_now_us(s->loop)) / 1000;

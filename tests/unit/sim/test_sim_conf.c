@@ -28,7 +28,8 @@ static void sets_options_and_models(void **state)
     assert_int_equal(sim_conf_set(&c, "model", "sim/fast", &why), 0);
     assert_int_equal(sim_conf_set(&c, "model",
                                   "sim/flaky,latency=1.5s,p99=4,errors=5%,e429=25,silence=0.1%,rpm=60,tpm=100k,"
-                                  "window=1s,meter=shared,concurrency=3,completion_tokens=9",
+                                  "window=1s,meter=shared,concurrency=3,completion_tokens=9,fail=2,fail_status=529,"
+                                  "retry_after=300ms,context=8k,overloaded=1%,quota=2,filter=3,refusal=4",
                                   &why),
                      0);
     assert_string_equal(c.host, "0.0.0.0");
@@ -52,6 +53,16 @@ static void sets_options_and_models(void **state)
     assert_int_equal(c.models[1].prompt_tokens, -1);
     assert_int_equal(c.models[1].completion_tokens, 9);
     assert_string_equal(c.models[1].meter, "shared");
+    assert_int_equal(c.models[0].fail_status, 500);
+    assert_int_equal(c.models[0].retry_after_us, -1);
+    assert_int_equal(c.models[1].fail_first, 2);
+    assert_int_equal(c.models[1].fail_status, 529);
+    assert_int_equal(c.models[1].retry_after_us, 300000);
+    assert_int_equal(c.models[1].context_tokens, 8000);
+    assert_int_equal(c.models[1].shares[SIM_OVERLOADED], 100);
+    assert_int_equal(c.models[1].shares[SIM_QUOTA], 2);
+    assert_int_equal(c.models[1].shares[SIM_FILTER], 3);
+    assert_int_equal(c.models[1].shares[SIM_REFUSAL], 4);
     assert_int_equal(sim_conf_set(&c, "listen", "[::1]:0", &why), 0);
     assert_string_equal(c.host, "::1");
     assert_int_equal(sim_conf_set(&c, "listen", "99", &why), 0);
@@ -78,6 +89,8 @@ static void refuses_what_is_wrong(void **state)
         {"model", "m,p99=-1"},
         {"model", "m,window=0"},
         {"model", "m,bytes=1GiB"},
+        {"model", "m,fail_status=200"},
+        {"model", "m,fail=-1"},
         {"model", "there"},
         {"defaults", "rpm=many"},
     };

@@ -13,7 +13,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "sim/sim_internal.h"
+#include "sim/dialect.h"
 
 static void request_heads(void **state)
 {
@@ -40,7 +40,7 @@ static void request_heads(void **state)
     assert_int_equal(http_read_head(good, sizeof(good) - 1, &r), 1);
     assert_true(text_is(r.method, "POST"));
     assert_true(text_is(r.path, "/v1/chat/completions"));
-    assert_true(text_is(r.api_key, "sk-1"));
+    assert_true(text_is(http_key(&r, 1U << KEY_BEARER), "sk-1"));
     assert_true(text_is(r.idempotency_key, "i1"));
     assert_int_equal(r.body_bytes, 12);
     assert_int_equal(r.head_bytes, sizeof(good) - 3);
@@ -53,37 +53,6 @@ static void request_heads(void **state)
     memset(endless, 'x', 40000);
     assert_int_equal(http_read_head(endless, 40000, &r), -E2BIG);
     mem_free(endless);
-}
-
-static void chat_bodies(void **state)
-{
-    static const char body[] = "{\"model\":\"m\",\"temperature\":0.7,\"messages\":[{\"role\":\"system\",\"content\":"
-                               "\"be\\nkind\"},{\"role\":\"user\","
-                               "\"content\":[{\"type\":\"text\",\"text\":\"JOB:a-1.b "
-                               "hi\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"u\"}}]}],"
-                               "\"max_tokens\":5}";
-    struct buf prompt;
-    struct chat c = {.prompt = &prompt};
-    char tag[LABEL_BYTES];
-
-    (void)state;
-    buf_init(&prompt, 0);
-    assert_int_equal(chat_read(body, sizeof(body) - 1, &c), 0);
-    assert_true(text_is(c.model, "m"));
-    assert_string_equal(prompt.p, "be\nkind\nJOB:a-1.b hi");
-    assert_int_equal(c.max_tokens, 5);
-    assert_true(c.has_messages);
-    assert_false(c.is_stream);
-    chat_job_tag(&prompt, tag);
-    assert_string_equal(tag, "a-1.b");
-    assert_int_equal(chat_read("{\"stream\":true}", 15, &c), 0);
-    assert_true(c.is_stream && !c.has_messages && c.model.p == NULL && c.max_tokens == -1);
-    chat_job_tag(&prompt, tag);
-    assert_string_equal(tag, "");
-    assert_int_equal(chat_read("[]", 2, &c), -EINVAL);
-    assert_int_equal(chat_read("{\"model\":", 9, &c), -EINVAL);
-    assert_int_equal(chat_read("", 0, &c), -EINVAL);
-    buf_done(&prompt);
 }
 
 static void directives(void **state)
@@ -113,6 +82,8 @@ static void directives(void **state)
         {"[[sim: empty times=1]][[sim: truncate]]", 1, true, SIM_EMPTY, 0, -1, -1, NULL},
         {"[[sim: empty times=1]][[sim: truncate]]", 2, true, SIM_TRUNCATE, 0, -1, -1, NULL},
         {"[[sim: status=99]]", 1, false, SIM_OK, 99, -1, -1, NULL},
+        {"[[sim: overloaded]]", 1, true, SIM_OVERLOADED, 0, -1, -1, NULL},
+        {"[[sim: refusal]]", 1, true, SIM_REFUSAL, 0, -1, -1, NULL},
         {"[[sim: unknown=7 e503]]", 1, true, SIM_E503, 0, -1, -1, NULL},
         {"[[sim: silence", 1, false, SIM_OK, 0, -1, -1, NULL},
         {"[[sim:]]", 1, false, SIM_OK, 0, -1, -1, NULL},
@@ -138,12 +109,52 @@ static void directives(void **state)
     }
 }
 
+static void directives_beside_the_fault(void **state)
+{
+    static const char prompt[] = "[[sim: tool=f reasoning=20]] [[sim: cached=5 should_retry=false plain tool=g]]";
+    struct orders o;
+
+    (void)state;
+    orders_read(prompt, sizeof(prompt) - 1, "m", 1, &o);
+    assert_false(o.has_fault);
+    assert_string_equal(o.tool, "f"); /* the first */
+    assert_int_equal(o.reasoning_tokens, 20);
+    assert_int_equal(o.cached_tokens, 5);
+    assert_int_equal(o.should_retry, 0);
+    assert_true(o.is_plain);
+    orders_read("[[sim: tool cached=x]]", 22, "m", 1, &o);
+    assert_string_equal(o.tool, "*");
+    assert_int_equal(o.cached_tokens, 0);
+    assert_int_equal(o.reasoning_tokens, -1);
+    assert_int_equal(o.should_retry, -1);
+}
+
+static void the_first_attempts_fail(void **state)
+{
+    struct sim_model m = {.name = (char *)"m", .fail_first = 2, .fail_status = 429, .retry_after_us = 300000};
+    struct orders none = ORDERS_NONE;
+    struct orders orders = ORDERS_NONE;
+
+    (void)state;
+    for (uint32_t attempt = 1; attempt <= 2; attempt++) {
+        struct decision d = decide(1, 99, attempt, &m, &none);
+
+        assert_int_equal(d.fault, SIM_STATUS);
+        assert_int_equal(d.status, 429);
+        assert_int_equal(d.retry_after_ms, 300);
+    }
+    assert_int_equal(decide(1, 99, 3, &m, &none).status, 200);
+    orders.has_fault = true; /* an order goes first */
+    orders.fault = SIM_E503;
+    assert_int_equal(decide(1, 99, 1, &m, &orders).status, 503);
+}
+
 static void meter_windows_are_exact(void **state)
 {
     struct sim_model model = {.name = (char *)"m", .requests_per_window = 3, .window_us = 1000};
     struct meter *m = meter_new("m");
     struct overrun over;
-    struct buf head;
+    struct level level;
 
     (void)state;
     assert_int_equal(meter_enter(m, &model, 100, 1, 1, &over), 0);
@@ -153,11 +164,11 @@ static void meter_windows_are_exact(void **state)
     assert_string_equal(over.decision, "over_rpm");
     assert_int_equal(over.wait_us, 1);
     assert_int_equal(over.used, 3);
-    buf_init(&head, 0);
-    meter_add_headers(m, &model, 1099, &head);
-    assert_string_equal(head.p, "x-ratelimit-limit-requests: 3\r\nx-ratelimit-remaining-requests: 0\r\n"
-                                "x-ratelimit-reset-requests: 1ms\r\n");
-    buf_done(&head);
+    assert_true(meter_level(m, &model, METER_REQUESTS, 1099, &level));
+    assert_int_equal(level.limit, 3);
+    assert_int_equal(level.left, 0);
+    assert_int_equal(level.reset_us, 101); /* until the last of them is gone */
+    assert_false(meter_level(m, &model, METER_TOKENS, 1099, &level));
     assert_int_equal(meter_enter(m, &model, 1100, 1, 1, &over), 0); /* the refused one was not counted */
     assert_int_equal(meter_enter(m, &model, 1199, 1, 1, &over), -EBUSY);
     assert_int_equal(meter_enter(m, &model, 1200, 1, 1, &over), 0);
@@ -179,7 +190,7 @@ static void meter_counts_tokens_and_calls_under_way(void **state)
     assert_int_equal(meter_enter(m, &model, 0, 30, 30, &over), 0);
     assert_int_equal(meter_enter(m, &model, 5, 20, 21, &over), -EBUSY);
     assert_string_equal(over.decision, "over_tpm");
-    assert_string_equal(over.type, "tokens");
+    assert_int_equal(over.dimension, METER_TOKENS);
     assert_int_equal(over.wait_us, 995);
     assert_int_equal(meter_enter(m, &model, 5, 100, 1, &over), -EBUSY);
     assert_int_equal(over.wait_us, -1); /* larger than the limit: never */
@@ -222,7 +233,7 @@ static void decisions_repeat_and_keep_their_shares(void **state)
 {
     enum { N = 20000 };
     struct sim_model m = {.latency_us = 100000, .p99_factor = 5, .shares = {[SIM_E429] = 500, [SIM_RESET] = 1000}};
-    struct orders none = {.latency_us = -1, .retry_after_ms = -1, .stall_us = -1};
+    struct orders none = ORDERS_NONE;
     int64_t *latencies = mem_alloc(sizeof(*latencies) * N);
     int counts[SIM_FAULT_MAX] = {0};
     struct decision d;
@@ -277,8 +288,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(request_heads),
-        cmocka_unit_test(chat_bodies),
         cmocka_unit_test(directives),
+        cmocka_unit_test(directives_beside_the_fault),
+        cmocka_unit_test(the_first_attempts_fail),
         cmocka_unit_test(meter_windows_are_exact),
         cmocka_unit_test(meter_counts_tokens_and_calls_under_way),
         cmocka_unit_test(meter_holds_many),

@@ -271,7 +271,7 @@ static void other_requests(void **state)
         {"GET /nothing HTTP/1.1\r\n\r\n", 404, "Invalid URL (GET /nothing)", false},
         {"POST /v1/chat/completions HTTP/1.1\r\n\r\n", 411, "Content-Length", true},
         {"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{]", 400, "could not parse", false},
-        {"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", 400, "model and messages", false},
+        {"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", 400, "a model parameter", false},
         {"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413, "too large", true},
         {"POST /v1/chat/completions HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", 100, NULL, false},
         {"garbage\r\n\r\n", 400, "not an HTTP request", true},
@@ -295,6 +295,79 @@ static void other_requests(void **state)
         (void)close(fd);
     }
     server_stop(s);
+    server_free(s);
+}
+
+/* One model, one prompt, all dialects: the same text, each request in the log with its dialect. */
+static void three_dialects_on_one_port(void **state)
+{
+    static const struct {
+        const char *line;
+        const char *body;
+        int status;
+        const char *in_body;
+        const char *in_head;
+        const char *dialect;
+        const char *decision;
+    } rows[] = {
+        {"/v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer k1",
+         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", 200,
+         "\"content\":\"ANSWER m: ", "\r\nx-request-id: ", "openai", "ok"},
+        {"/v1/messages HTTP/1.1\r\nx-api-key: k1\r\nanthropic-version: 2023-06-01",
+         "{\"model\":\"m\",\"max_tokens\":999,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", 200,
+         "\"text\":\"ANSWER m: ", "\r\nrequest-id: ", "anthropic", "ok"},
+        {"/v1beta/models/m:generateContent HTTP/1.1\r\nx-goog-api-key: k1",
+         "{\"contents\":[{\"parts\":[{\"text\":\"hi\"}]}]}", 200,
+         "\"text\":\"ANSWER m: ", "\r\nserver-timing: ", "gemini", "ok"},
+        {"/v1/messages HTTP/1.1\r\nx-api-key: k1", "{}", 400, "anthropic-version: header is required", NULL,
+         "anthropic", "bad_request"},
+        {"/v1/messages HTTP/1.1\r\nx-api-key: no\r\nanthropic-version: 1", "{}", 401, "\"authentication_error\"", NULL,
+         "anthropic", "unauthorized"},
+        {"/v1beta/models/m:generateContent?key=no HTTP/1.1", "{}", 400, "\"API_KEY_INVALID\"", NULL, "gemini",
+         "unauthorized"},
+        {"/v1beta/models/m:generateContent HTTP/1.1", "{}", 403, "\"PERMISSION_DENIED\"", NULL, "gemini",
+         "unauthorized"},
+        {"/v1beta/models/n:generateContent?key=k1 HTTP/1.1", "{\"contents\":[{}]}", 404, "models/n is not found", NULL,
+         "gemini", "no_model"},
+        {"/v1beta/models/m:countTokens?key=k1 HTTP/1.1", "{\"contents\":[{\"parts\":[{\"text\":\"hi\"}]}]}", 200,
+         "\"totalTokens\":8", NULL, "gemini", "count"},
+        {"/v1beta/models/m:streamGenerateContent?key=k1 HTTP/1.1", "{\"contents\":[{\"parts\":[{\"text\":\"hi\"}]}]}",
+         200, "[{\"candidates\":", "application/json", "gemini", "ok"},
+        {"/v1beta/models/m:streamGenerateContent?alt=sse&key=k1 HTTP/1.1",
+         "{\"contents\":[{\"parts\":[{\"text\":\"hi\"}]}]}", 200, "data: {\"candidates\":", "text/event-stream",
+         "gemini", "ok"},
+    };
+    struct server *s = server_start(NULL, "k1");
+    int fd = dial(s);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct answer a;
+        struct buf b;
+
+        buf_init(&b, 0);
+        buf_printf(&b, "POST %s\r\ncontent-length: %zu\r\n\r\n%s", rows[i].line, strlen(rows[i].body), rows[i].body);
+        put(fd, b.p, b.len);
+        a = hear(fd);
+        assert_int_equal(a.status, rows[i].status);
+        assert_non_null(strstr(a.body.p, rows[i].in_body));
+        if (rows[i].in_head != NULL)
+            assert_non_null(strstr(a.head.p, rows[i].in_head));
+        answer_done(&a);
+        buf_done(&b);
+    }
+    (void)close(fd);
+    server_stop(s);
+    assert_int_equal(s->n_lines, ARRAY_LEN(rows));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_string_equal(string_at(s->lines[i], "dialect", NULL), rows[i].dialect);
+        assert_string_equal(string_at(s->lines[i], "decision", NULL), rows[i].decision);
+        if (i > 0 && i < 3) {
+            assert_string_equal(string_at(s->lines[i], "prompt_sha256", NULL),
+                                string_at(s->lines[0], "prompt_sha256", NULL));
+            assert_int_equal(json_integer_value(json_object_get(s->lines[i], "attempt")), i + 1);
+        }
+    }
     server_free(s);
 }
 
@@ -350,6 +423,7 @@ int main(void)
         cmocka_unit_test(limits_hold_per_key),
         cmocka_unit_test(concurrency_counts_what_is_under_way),
         cmocka_unit_test(other_requests),
+        cmocka_unit_test(three_dialects_on_one_port),
         cmocka_unit_test(stops_with_requests_under_way),
         cmocka_unit_test(says_why_it_cannot_listen),
     };
