@@ -75,13 +75,18 @@ static struct verdict judge(const struct wire_error *e, const struct error_words
         return (struct verdict){FAULT_QUOTA_EXHAUSTED, "spend_limit_reached"};
     if (e->is_per_day && status == 429)
         return (struct verdict){FAULT_QUOTA_EXHAUSTED, "quota_per_day"};
+    phrase = error_phrase_find(status, phrases);
     for (size_t i = 0; i < ARRAY_LEN(said); i++) {
         const struct error_word *word = error_word_find(words, said[i]);
 
-        if (word != NULL)
-            return (struct verdict){word->fault, word->word[0] >= 'a' ? word->word : NULL};
+        if (word == NULL)
+            continue;
+        if (word->fault == FAULT_RATE_LIMITED && phrase != NULL && phrase->fault == FAULT_QUOTA_EXHAUSTED)
+            break; /* Google says RESOURCE_EXHAUSTED to both */
+        if (status == 402 && word->fault != FAULT_QUOTA_EXHAUSTED)
+            break; /* whatever it is called, it is about money */
+        return (struct verdict){word->fault, word->word[0] >= 'a' ? word->word : NULL};
     }
-    phrase = error_phrase_find(status, phrases);
     if (phrase != NULL)
         return (struct verdict){phrase->fault, phrase->detail};
     if (status < 300 && text_is(e->type, "invalid_request_error"))
