@@ -209,6 +209,10 @@ rd_kafka_conf_t *kafka_conf_producer(const struct kafka_conf *c, size_t max_batc
     char id[400];
 
     set(&b, "partitioner", "murmur2_random"); /* Java's, so that joins by key work; properties may say otherwise */
+    /* A commit flushes, so nothing need go before it: what is sent earlier is in flight when the rest comes, and
+     * librdkafka 2.0 polls without pause until it is answered (measured: 7 us of CPU per call). */
+    if (is_eos)
+        set(&b, "linger.ms", "1000");
     set_common(&b, c);
     set(&b, "enable.idempotence", "true");
     set(&b, "acks", "all");
