@@ -73,6 +73,29 @@ static const struct content_row {
     {MSG_END("\"content\":\"half\"", "\"insufficient_system_resource\""), NULL, FAULT_OVERLOADED, FINISH_ERROR,
      "finish_error"},
     {MSG_END("\"content\":\"half\"", "\"error\""), NULL, FAULT_PROVIDER_ERROR, FINISH_ERROR, "finish_error"},
+    {MSG_END("\"content\":\"x\"", "\"stop_sequence\""), "x", FAULT_NONE, FINISH_STOP, NULL},
+    {MSG_END("\"content\":\"x\"", "\"COMPLETE\""), "x", FAULT_NONE, FINISH_STOP, NULL},
+    {MSG_END("\"content\":\"x\"", "\"load\""), "x", FAULT_NONE, FINISH_UNKNOWN, NULL},
+    {MSG_END("\"content\":\"\"", "\"RECITATION\""), NULL, FAULT_CONTENT_FILTERED, FINISH_CONTENT_FILTER,
+     "content_filter"},
+    {MSG_END("\"content\":null", "\"guardrail_intervened\""), NULL, FAULT_CONTENT_FILTERED, FINISH_CONTENT_FILTER,
+     "content_filter"},
+    {MSG_END("\"content\":\"half\"", "\"TIMEOUT\""), NULL, FAULT_PROVIDER_ERROR, FINISH_ERROR, "finish_error"},
+    {MSG_END("\"content\":null", "\"MALFORMED_FUNCTION_CALL\""), NULL, FAULT_BAD_RESPONSE, FINISH_ERROR,
+     "finish_malformed"},
+    {MSG_END("\"content\":null", "\"UNEXPECTED_TOOL_CALL\""), NULL, FAULT_PROVIDER_ERROR, FINISH_ERROR, "finish_error"},
+    /* 1: null without a tool call, message absent; 5: reasoning alone */
+    {"{\"choices\":[{\"finish_reason\":\"stop\"}]}", NULL, FAULT_EMPTY_ANSWER, FINISH_STOP, "empty_text"},
+    {MSG_END("\"content\":\"\",\"reasoning_content\":\"hm\"", "\"length\""), NULL, FAULT_EMPTY_ANSWER, FINISH_LENGTH,
+     "empty_length"},
+    /* 24, 25, 29: usage absent, fields to be passed over, floats where integers are usual */
+    {"{\"created\":1.7e9,\"p\":\"abc\",\"queue_time\":0.01,\"x_groq\":{\"usage\":{\"a\":1}},\"choices\":[{\"message\":"
+     "{\"content\":\"x\"}}]}",
+     "x", FAULT_NONE, FINISH_UNKNOWN, NULL},
+    {"{\"big\":9223372036854767616123456789,\"choices\":[{\"message\":{\"content\":\"x\"}}],\"nan\":1e999}", "x",
+     FAULT_NONE, FINISH_UNKNOWN, NULL},
+    {"{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"usage\":{\"total_tokens\":NaN}}", NULL, FAULT_BAD_RESPONSE,
+     FINISH_UNKNOWN, "bad_json"},
     /* only the first choice counts */
     {"{\"choices\":[{\"message\":{\"content\":\"1\"}},{\"message\":{\"content\":\"2\"}}]}", "1", FAULT_NONE,
      FINISH_UNKNOWN, NULL},
@@ -103,7 +126,7 @@ static void contents(void **state)
             assert_null(r.o.answer.p);
         else
             assert_true(text_is(r.o.answer, row->answer));
-        if (r.o.fault != FAULT_BAD_RESPONSE)
+        if (r.o.fault != FAULT_BAD_RESPONSE || row->finish == FINISH_ERROR)
             assert_int_equal(r.o.finish, row->finish);
         else
             assert_true(r.o.is_ambiguous);
@@ -236,6 +259,14 @@ static void usages(void **state)
         /* 25: numbers that are none */
         {"{\"prompt_tokens\":12.0,\"completion_tokens\":1.5,\"total_tokens\":9223372036854767616,\"cost\":0.000678}",
          {12, -1, -1, -1}},
+        {"{\"prompt_tokens\":9007199254740993,\"completion_tokens\":1e300,\"cost\":0}", {-1, -1, -1, -1}},
+        /* 22: Databricks', beside null details */
+        {"{\"prompt_tokens\":90,\"completion_tokens\":1,\"cache_read_input_tokens\":0,\"prompt_tokens_details\":null}",
+         {90, 1, 0, -1}},
+        /* DeepSeek: reasoning inside */
+        {"{\"prompt_tokens\":18,\"completion_tokens\":100,\"total_tokens\":118,\"prompt_cache_hit_tokens\":0,"
+         "\"prompt_cache_miss_tokens\":18,\"completion_tokens_details\":{\"reasoning_tokens\":100}}",
+         {18, 100, 0, 100}},
         {"{\"prompt_tokens\":\"12\",\"completion_tokens\":-1,\"queue_time\":0.01}", {-1, -1, -1, -1}},
     };
 

@@ -112,6 +112,41 @@ static const struct row {
      "{\"error\":{\"message\":\"Provider returned error\",\"code\":403,\"metadata\":{\"raw\":\"{\\\"error\\\":"
      "\\\"Content violates usage guidelines.\\\"}\",\"provider_name\":\"xAI\"}}}",
      FAULT_CONTENT_FILTERED, "content_filter"},
+    /* 32: envelopes not yet seen above */
+    {401, "{\"message\":\"Unauthorized\",\"request_id\":\"r\"}", FAULT_AUTH, NULL},
+    {401,
+     "{\"message\":\"Wrong API "
+     "Key\",\"type\":\"invalid_request_error\",\"param\":\"api_key\",\"code\":\"wrong_api_key\"}",
+     FAULT_AUTH, "wrong_api_key"},                                                                      /* Cerebras */
+    {400, "{\"error_code\":401,\"message\":\"Credential was not sent\"}", FAULT_INVALID_REQUEST, NULL}, /* Databricks */
+    {401, "{\"error_code\":401,\"message\":\"Credential was not sent\"}", FAULT_AUTH, NULL},
+    {400, "{\"error_type\":\"TOO_MANY_TOKENS\",\"id\":\"x\",\"message\":\"too many tokens: size limit exceeded by 9\"}",
+     FAULT_CONTEXT_LENGTH, "too_many_tokens"}, /* Cohere */
+    {400, "{\"__type\":\"com.amazon#ValidationException\",\"message\":\"The provided model identifier is invalid.\"}",
+     FAULT_MODEL_NOT_FOUND, "model_not_found"}, /* Bedrock */
+    {503, "{\"message\":\"Model is getting throttled. Please retry later\"}", FAULT_OVERLOADED, "overloaded"},
+    {500, "{\"html-message\":\"x\"}", FAULT_PROVIDER_ERROR, NULL}, /* Portkey */
+    {403, "{\"detail\":\"Forbidden\"}", FAULT_AUTH, "forbidden"},  /* AI21 */
+    /* 33 */
+    {408, "upstream request timeout", FAULT_TIMEOUT, "request_timeout"},
+    {429, "Too many requests", FAULT_RATE_LIMITED, NULL},
+    /* 35: and the model is 400 */
+    {400, "{\"error\":{\"code\":\"unknown_model\",\"message\":\"Unknown model: x\"}}", FAULT_MODEL_NOT_FOUND,
+     "unknown_model"},
+    {404, "{\"error\":{\"message\":\"No endpoints found matching your data policy\",\"code\":404}}",
+     FAULT_INVALID_REQUEST, "no_endpoints"},
+    /* 36 */
+    {400, "{\"error\":\"prompt too long; exceeded max context length by 4 tokens\"}", FAULT_CONTEXT_LENGTH,
+     "context_length"},
+    {400, "{\"message\":\"Input is too long for requested model.\"}", FAULT_CONTEXT_LENGTH, "context_length"},
+    {400, "{\"message\":\"Input Tokens Exceeded: x\"}", FAULT_CONTEXT_LENGTH, "context_length"},
+    {400, ERR("null", "invalid_request_error", "prompt is too long: 3333404 tokens > 200000 maximum"),
+     FAULT_CONTEXT_LENGTH, "context_length"},
+    /* 38: Google's details on its OpenAI surface */
+    {429,
+     "[{\"error\":{\"code\":429,\"message\":\"You exceeded your current quota\",\"status\":\"RESOURCE_EXHAUSTED\","
+     "\"details\":[{\"violations\":[{\"quotaId\":\"GenerateRequestsPerDayPerProjectPerModel-FreeTier\"}]}]}}]",
+     FAULT_QUOTA_EXHAUSTED, "quota_per_day"},
     /* ours */
     {400, ERR("null", "invalid_request_error", "Unsupported parameter"), FAULT_INVALID_REQUEST, NULL},
     {400, "", FAULT_INVALID_REQUEST, NULL},
@@ -265,6 +300,21 @@ static void hints(void **state)
         {429, "x-ratelimit-reset-requests: 1970-01-01T00:00:00Z\r\n", "", -1, RETRY_HINT_NONE},
         {429, "x-ratelimit-reset-requests: 1m2x\r\n", "", -1, RETRY_HINT_NONE},
         {429, "", openrouter, 30000000, RETRY_HINT_NONE},
+        /* 43: names of other vendors; Azure's -1 is no limit */
+        {429, "x-ratelimit-remaining-project-tokens: 0\r\nx-ratelimit-reset-project-tokens: 2s\r\n", "", 2000000,
+         RETRY_HINT_NONE},
+        {429, "x-ratelimit-type: UserByModelByDay\r\nx-ratelimit-timeremaining: 77\r\n", "", 77000000, RETRY_HINT_NONE},
+        {429,
+         "x-ratelimit-remaining-requests: -1\r\nx-ratelimit-reset-requests: 60\r\nx-ratelimit-remaining-tokens: 0\r\n"
+         "x-ratelimit-reset-tokens: 3\r\n",
+         "", 3000000, RETRY_HINT_NONE},
+        {429, "x-ratelimit-remaining-tokens: 9223372036854767616\r\nx-ratelimit-reset-tokens: 24m28.8s\r\n", "",
+         1468800000, RETRY_HINT_NONE},
+        {429, "x-ratelimit-remaining-requests-day: 0\r\nx-ratelimit-reset-requests-day: 3554.371318101883\r\n", "",
+         3554371318, RETRY_HINT_NONE},
+        {429, "ratelimit-remaining: 0\r\nratelimit-reset: 1\r\n", "", 1000000, RETRY_HINT_NONE},
+        {429, "anthropic-ratelimit-tokens-remaining: 0\r\nanthropic-ratelimit-tokens-reset: 2025-11-22T12:00:08Z\r\n",
+         "", 8000000, RETRY_HINT_NONE}, /* a proxy in front of Anthropic */
         /* a body's words are no hint */
         {429, "", ERR("null", "x", "Please try again in 1.2s"), -1, RETRY_HINT_NONE},
         {401, "retry-after: 9\r\n", "", -1, RETRY_HINT_NONE},
