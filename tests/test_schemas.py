@@ -13,7 +13,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "docs" / "schemas"
-KINDS = ["result", "call", "dead-letter"]
+KINDS = ["result", "call", "dead-letter", "model-stats", "batch"]
 FIELDS = 11
 
 
@@ -71,7 +71,7 @@ def test_records_are_valid(records, kind):
         assert not errors, name
 
 
-@pytest.mark.parametrize("kind", ["result", "call"])
+@pytest.mark.parametrize("kind", ["result", "call", "model-stats", "batch"])
 def test_integers_and_money(records, kind):
     def walk(value):
         if isinstance(value, dict):
@@ -99,6 +99,11 @@ BAD = {
              ("finish_reason", "eos"), ("http_status", 0), ("attempt", 0), ("hedge", None), ("error_code", "unknown"),
              ("another", 1)],
     "dead-letter": [("key", 5), ("headers", {}), ("another", 1)],
+    "model-stats": [("calls_total", None), ("cost_usd", "0"), ("breaker_state", "ajar"), ("inflight_max", -1),
+                    ("duration_bucket_counts", [0] * 14), ("ttft_bucket_counts", None), ("request_model", None),
+                    ("input_tokens", 2**53), ("window_start_at_ms", None), ("event_id", "x"), ("another", 1)],
+    "batch": [("batch_id", None), ("assignment", "x"), ("jobs_total", 1.5), ("cost_complete", None), ("ts", "2026"),
+              ("source_partition", -1), ("last_ended_at_ms", None), ("another", 1)],
 }
 
 
@@ -127,6 +132,11 @@ def test_event_id_vectors():
     assert len(published["fields"]) == FIELDS
     for vector in published["vectors"]:
         assert len(vector["fields"]) == FIELDS
+    vectors = published["vectors"]
+    for kind in ("model_stats", "batches"):
+        assert all(len(v["fields"]) == len(published[kind]["fields"]) for v in published[kind]["vectors"])
+        vectors += published[kind]["vectors"]
+    for vector in vectors:
         assert event_id(vector["fields"]) == vector["event_id"]
         assert uuid.UUID(vector["event_id"]).version == 8
         assert uuid.UUID(vector["event_id"]).variant == uuid.RFC_4122

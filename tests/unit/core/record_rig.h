@@ -51,8 +51,7 @@ static inline void rig_start(struct rig *r, int n_calls)
     for (int i = 0; i < OUT_MAX; i++)
         r->limits[i] = 1 << 20;
     r->key = (struct provider_key){"sk-secret", "k1"};
-    r->provider =
-        (struct provider){.id = "openai", .base_url = "https://api.example/v1", .keys = &r->key, .n_keys = 1};
+    r->provider = (struct provider){.id = "openai", .base_url = "https://api.example/v1", .keys = &r->key, .n_keys = 1};
     for (int i = 0; i < 3; i++)
         r->models[i] = (struct model){.id = ids[i], .provider = &r->provider, .vendor_model = "gpt", .pools = {-1}};
     r->registry = (struct registry){.models = r->models, .n_models = 3};
@@ -178,6 +177,11 @@ static inline void rig_dump(const char *kind, const char *bytes, size_t len)
 /* Parses a record's value: strict, each key once. Free it with json_decref(). */
 static inline json_t *rig_parse(const struct record *at)
 {
+    static const char *const kinds[OUT_MAX] = {[OUT_RESULTS] = "result",
+                                               [OUT_CALLS] = "call",
+                                               [OUT_DEAD_LETTERS] = "dead-letter",
+                                               [OUT_MODEL_STATS] = "model-stats",
+                                               [OUT_BATCHES] = "batch"};
     json_error_t why;
     json_t *json;
 
@@ -186,7 +190,7 @@ static inline json_t *rig_parse(const struct record *at)
     json = json_loadb(at->value, at->value_len, JSON_REJECT_DUPLICATES, &why);
     if (json == NULL)
         fail_msg("%s: %.*s", why.text, (int)at->value_len, at->value);
-    rig_dump(at->output == OUT_RESULTS ? "result" : "call", at->value, at->value_len);
+    rig_dump(kinds[at->output], at->value, at->value_len);
     return json;
 }
 
