@@ -67,7 +67,7 @@ static struct text make_text(struct buf *scratch, const struct exchange *x)
     return text_cut((struct text){.p = scratch->p, .len = scratch->len, .is_escaped = true}, bytes);
 }
 
-struct text answer_text(struct buf *scratch, const struct exchange *x)
+struct text answer_words(struct buf *scratch, const struct exchange *x)
 {
     if (x->answer_bytes == 0)
         return TEXT_LIT("");

@@ -172,7 +172,7 @@ void target_read(const struct http_request *r, struct target *out);
 /* --- answer.c: the text of an answer --- */
 
 /* Ordered or made; empty when there is none. Borrowed from the exchange or the scratch. */
-struct text answer_text(struct buf *scratch, const struct exchange *x);
+struct text answer_words(struct buf *scratch, const struct exchange *x);
 /* The same as a tool's arguments: a JSON object. */
 struct text answer_arguments(const struct exchange *x);
 /* Takes the next piece of about `bytes` off *rest; false at the end. */

@@ -78,7 +78,7 @@ static void add_content_blocks(struct json_write *w, const struct exchange *x)
     struct text text;
 
     buf_init(&scratch, 0);
-    text = answer_text(&scratch, x);
+    text = answer_words(&scratch, x);
     jw_key(w, "content");
     jw_open(w, '[');
     if (x->reasoning_tokens > 0) {
@@ -180,7 +180,7 @@ static void write_stream(struct buf *body, const struct exchange *x)
     struct json_write w;
 
     buf_init(&scratch, 0);
-    text = x->tool[0] != '\0' ? answer_arguments(x) : answer_text(&scratch, x);
+    text = x->tool[0] != '\0' ? answer_arguments(x) : answer_words(&scratch, x);
     open_event(body, &w, "message_start");
     jw_key(&w, "message");
     jw_open(&w, '{');

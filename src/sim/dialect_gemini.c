@@ -123,7 +123,7 @@ static void write_answer(struct buf *body, const struct exchange *x)
     struct buf scratch;
 
     buf_init(&scratch, 0);
-    add_response(body, x, x->tool[0] != '\0' ? TEXT_NONE : answer_text(&scratch, x), true, true);
+    add_response(body, x, x->tool[0] != '\0' ? TEXT_NONE : answer_words(&scratch, x), true, true);
     buf_done(&scratch);
 }
 
@@ -135,7 +135,7 @@ static void write_stream(struct buf *body, const struct exchange *x)
     struct text piece = TEXT_NONE;
 
     buf_init(&scratch, 0);
-    rest = x->tool[0] != '\0' ? TEXT_NONE : answer_text(&scratch, x);
+    rest = x->tool[0] != '\0' ? TEXT_NONE : answer_words(&scratch, x);
     do {
         (void)answer_next(&rest, 100, &piece);
         buf_add_str(body, !x->is_array ? "data: " : is_first ? "[" : ",\r\n");

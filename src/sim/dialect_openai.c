@@ -80,7 +80,7 @@ static void add_message(struct json_write *w, const struct exchange *x)
         jw_kv_null(w, "content");
         jw_kv_str(w, "refusal", REFUSAL);
     } else {
-        jw_kv_text(w, "content", answer_text(&scratch, x));
+        jw_kv_text(w, "content", answer_words(&scratch, x));
         jw_kv_null(w, "refusal");
     }
     jw_close(w, '}');
@@ -164,7 +164,7 @@ static void write_stream(struct buf *body, const struct exchange *x)
     struct text piece;
 
     buf_init(&scratch, 0);
-    rest = answer_text(&scratch, x);
+    rest = answer_words(&scratch, x);
     add_chunk(body, x, PIECE_ROLE, TEXT_NONE);
     if (x->tool[0] != '\0')
         add_chunk(body, x, PIECE_TOOL, TEXT_NONE);
