@@ -35,6 +35,9 @@ struct buf;
       "Attempts whose request may have been served although no answer came") \
     X(GRANTS_BURNED, "tutti_grants_burned_total", "", COUNTER, \
       "Permits that were too old when the request could be written") \
+    X(FALLBACKS, "tutti_fallbacks_total", "", COUNTER, "Times a call went on with a fallback model") \
+    X(BREAKER_OPENED, "tutti_breaker_opened_total", "", COUNTER, "Times a model's breaker opened in a worker") \
+    X(KEYS_RESTED, "tutti_keys_rested_total", "", COUNTER, "Times an API key was put aside for a while") \
     X(LIMITER_TICKS, "tutti_limiter_ticks_total", "", COUNTER, "Limiter round trips") \
     X(LIMITER_GRANTS, "tutti_limiter_grants_total", "", COUNTER, "Permits granted") \
     X(LIMITER_DOWN, "tutti_limiter_degraded", "", GAUGE, "Workers whose limiter is away from its Redis") \
@@ -123,6 +126,7 @@ struct model_metrics {
     _Atomic int64_t tokens[TOKENS_MAX];
     _Atomic int64_t cost_nusd;
     _Atomic int64_t in_flight;
+    _Atomic int64_t breakers[3]; /* workers by the state of their breaker: closed (not kept), open, half open */
     _Atomic int64_t billed_tokens; /* of attempts with both figures */
     _Atomic int64_t estimated_tokens;
     _Atomic int64_t last_ms; /* wall clock of the last attempt's end, 0: none yet */
@@ -151,6 +155,8 @@ void metrics_add_call(struct model_metrics *m, const struct call_sample *s);
 /* (other, other) when m is NULL, as for models that no configuration named. */
 void metrics_add_in_flight(struct model_metrics *m, int n);
 void metrics_add_retry(struct model_metrics *m);
+/* A worker's breaker of the model goes from one state to another (0 closed, 1 open, 2 half open). */
+void metrics_move_breaker(struct model_metrics *m, int from, int to);
 
 /* What the numbers above are called in the labels. Set once, before any thread adds; without it they are numbers. */
 struct metric_words {

@@ -87,13 +87,17 @@ struct outcome {
     struct text refusal;
     struct text reasoning;
     struct text tool_calls;    /* a raw JSON array, not a string */
-    struct text request_model; /* registry id that was asked: recalls are matched by it; TEXT_NONE in old entries */
+    struct text request_model; /* registry id that was asked for: recalls are matched by it; TEXT_NONE in old entries */
+    struct text served_model;  /* registry id that was asked instead, by a fallback; TEXT_NONE: request_model */
     struct text response_model;
     struct text request_id; /* plain */
     struct text raw_finish;
     enum finish finish;
     struct usage usage;
-    int64_t cost_nusd; /* nano-dollars, -1: unknown */
+    int64_t cost_nusd;         /* nano-dollars, -1: unknown */
+    int64_t fallback_index;    /* 0: the model that was asked for, 1..: its fallbacks */
+    const char *key_id;        /* salted hash of the API key; NULL: none, or an old entry */
+    const char *breaker_state; /* CONTRACTS 5 closed words, when it was sent; NULL: closed, or an old entry */
 
     int64_t started_ms;          /* wall clock when the attempt was sent (or asked for its permit when never sent) */
     int64_t ended_ms;            /* wall clock when it ended */

@@ -29,6 +29,7 @@ enum throttle {
     THROTTLE_CONCURRENCY,
     THROTTLE_PAUSE,
     THROTTLE_FAIRNESS,
+    THROTTLE_BREAKER, /* never the limiter's: the call stood before the breaker of its model */
     THROTTLE_MAX
 };
 const char *throttle_name(enum throttle t); /* NULL for NONE; "rpm", "tpm", ... */
@@ -55,6 +56,35 @@ struct permit {
     int64_t tick_us; /* when the tick that granted it was sent */
 };
 
+/* Who of the fleet tries something that has been failing (the breaker of a model)? One does; the others wait for what
+ * it says. */
+enum probe_word {
+    PROBE_ASK,  /* may I try? */
+    PROBE_GOOD, /* it went well */
+    PROBE_BAD,  /* it failed */
+};
+
+enum probe_answer {
+    PROBE_YOURS,    /* nobody else tries: go on. Also said where no store is shared, or while it is away */
+    PROBE_OTHERS,   /* another worker tries now: ask again later */
+    PROBE_WAS_GOOD, /* another worker tried with success */
+    PROBE_WAS_BAD,  /* another worker tried and failed: ask again later */
+};
+
+struct probe {
+    /* said */
+    enum probe_word word;
+    const char *name; /* of what is tried, the same in the whole fleet: at most 64 plain characters, no secret */
+    int64_t ttl_us;   /* how long the question, or the word about its end, stands; > 0 */
+    void (*done)(struct probe *p, void *arg); /* of PROBE_ASK; a word about the end gets no answer */
+    void *arg;
+    /* answered */
+    enum probe_answer answer;
+    /* the implementation's */
+    struct list link;
+    struct limiter *limiter;
+};
+
 struct limiter_ops {
     const char *name;
     /* Asks for permission; done() comes exactly once and never from inside this call. While the backing store is away
@@ -71,6 +101,11 @@ struct limiter_ops {
     /* The provider asked to wait (429, Retry-After): stops the whole fleet's grants of the pool for `wait_us` from now.
      */
     void (*pause)(struct limiter *l, int pool, int64_t wait_us);
+    /* Asks for the fleet's one try, or tells how it ended. After PROBE_ASK done() comes exactly once and never from
+     * inside this call.
+     * owns    with PROBE_ASK `p` and its name stay the caller's until done() or the limiter's end; else `p` is free at
+     *         once */
+    void (*probe)(struct limiter *l, struct probe *p);
     /* Tells the fleet that this worker's slots are free, then calls done (bounded wait: 1 s). */
     void (*stop)(struct limiter *l, void (*done)(void *arg), void *arg);
     void (*free)(struct limiter *l);

@@ -361,6 +361,7 @@ static struct env make_env(struct crew *c, const struct wiring *w)
                       .limiter = c->limiter,
                       .journal = c->journal,
                       .broker = c->broker,
+                      .health = c->health,
                       .retry = {.attempts = (int)config->retry.attempts,
                                 .base_us = config->retry.base_us,
                                 .cap_us = config->retry.cap_us},
@@ -397,6 +398,9 @@ int crew_init(struct crew *c, const struct wiring *w, struct loop *loop, const c
     c->broker = w->memory != NULL ? make_memory_broker(c, w) : make_broker(c, w, slot, index);
     if (c->http == NULL || c->broker == NULL)
         return -EINVAL;
+    c->health = health_new(loop, c->limiter, &w->registry,
+                           &(struct health_conf){.failures = (int)w->config->breaker.failures,
+                                                 .open_us = w->config->breaker.open_us});
     env = make_env(c, w);
     c->worker = worker_new(&env, &conf, stopped, arg);
     return 0;
@@ -411,6 +415,7 @@ void crew_done(struct crew *c)
         c->http->ops->free(c->http);
     if (c->limiter != NULL)
         c->limiter->ops->free(c->limiter);
+    health_free(c->health); /* after the limiter, which may hold a question of it */
     if (c->journal != NULL)
         c->journal->ops->free(c->journal);
     mem_free(c->properties);

@@ -43,6 +43,7 @@ struct crew {
     struct kafka_property *properties;
     struct http *http;
     struct limiter *limiter;
+    struct health *health;
     struct journal *journal; /* NULL: switched off */
     struct broker *broker;
     struct worker *worker;

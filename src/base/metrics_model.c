@@ -103,6 +103,14 @@ void metrics_add_retry(struct model_metrics *m)
     add(m != NULL ? &m->retries : &other.retries, 1);
 }
 
+void metrics_move_breaker(struct model_metrics *m, int from, int to)
+{
+    if (m == NULL)
+        m = &other;
+    add(&m->breakers[from], -1);
+    add(&m->breakers[to], 1);
+}
+
 void metrics_add_dead_letter(const char *code)
 {
     for (int i = 0; i < DEAD_LETTER_CODES_MAX; i++) {
@@ -211,6 +219,12 @@ static void print_in_flight(struct buf *out, const struct model_metrics *m, cons
     end(out, get(&m->in_flight), 0);
 }
 
+static void print_breaker(struct buf *out, const struct model_metrics *m, const char *name)
+{
+    begin(out, name, m);
+    end(out, get(&m->breakers[1]) > 0 ? 1 : get(&m->breakers[2]) > 0 ? 2 : 0, 0);
+}
+
 static void print_hist(struct buf *out, const struct model_metrics *m, const char *name, const struct metric_hist *h)
 {
     struct buf labels;
@@ -256,6 +270,7 @@ static const struct family {
     {"tutti_tokens_total", "counter", "Tokens as the providers counted them", print_tokens},
     {"tutti_cost_usd_total", "counter", "Cost of priced attempts", print_cost},
     {"tutti_inflight_calls", "gauge", "Attempts under way", print_in_flight},
+    {"tutti_breaker_state", "gauge", "0 closed, 1 open in a worker, 2 half open", print_breaker},
     {"tutti_token_estimate_ratio", "gauge", "Tokens billed per token estimated, since the start", print_estimate},
 };
 

@@ -2,6 +2,7 @@
 /* Turns transfers into outcomes, outcomes into journal entries and back. Decides nothing. Loop thread. */
 #include "core/attempt.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -39,6 +40,7 @@ static struct attempt *attempt_new(struct call *c)
 
     list_init(&a->link);
     a->number = c->attempt;
+    a->ordinal = c->ordinal;
     outcome_init(&a->outcome);
     return a;
 }
@@ -49,13 +51,17 @@ static void fill_common(struct call *c, const struct transfer *t, struct outcome
     struct loop *loop = c->job->env->loop;
     int64_t now = loop_now_us(loop);
 
-    o->request_model = text_of(c->model->id);
+    o->request_model = text_of(c->asked->id);
+    o->served_model = c->fallback_index > 0 ? text_of(c->model->id) : TEXT_NONE;
+    o->fallback_index = c->fallback_index;
+    o->key_id = c->model->provider->keys[c->key_slot].id;
+    o->breaker_state = breaker_state_name(c->breaker_state);
     o->was_sent = t->was_sent;
     o->http_status = o->http_status != 0 ? o->http_status : t->status;
     o->ended_ms = loop_wall_ms(loop);
     o->started_ms = o->ended_ms - (t->sent_us > 0 ? (now - t->sent_us) / 1000 : t->total_took_us / 1000);
     o->throttle_us = c->permit.granted_us - c->asked_us;
-    o->throttle_reason = throttle_name(c->permit.throttle);
+    o->throttle_reason = throttle_name(c->was_gated ? THROTTLE_BREAKER : c->permit.throttle);
     o->queue_us = (c->job->started_ms - c->job->read_ms) * 1000;
     o->reserved_tokens = c->estimate_tokens;
     o->connect_us = t->connect_took_us;
@@ -105,7 +111,8 @@ struct attempt *attempt_of_transfer(struct call *c, struct transfer *t)
         if (f->is_final)
             o->hint = RETRY_HINT_NO;
     }
-    blot_out(o->why, c->model->provider->keys[c->key_slot].secret);
+    for (int i = 0; i < c->model->provider->n_keys; i++)
+        blot_out(o->why, c->model->provider->keys[i].secret);
     fill_common(c, t, o);
     outcome_keep(o, c->job->arena);
     return a;
@@ -136,7 +143,14 @@ void attempt_journal(struct call *c, struct attempt *a)
     buf_done(&b);
 }
 
-/* Keeps the list ordered: failed attempts by number, the answer last. */
+static bool is_before(const struct attempt *a, const struct attempt *b)
+{
+    if (a->outcome.fallback_index != b->outcome.fallback_index)
+        return a->outcome.fallback_index < b->outcome.fallback_index;
+    return a->number < b->number;
+}
+
+/* Keeps the list ordered: failed attempts by model and number, the answer last. */
 static void insert_ordered(struct call *c, struct attempt *a)
 {
     struct list *at = c->attempts.prev;
@@ -144,11 +158,19 @@ static void insert_ordered(struct call *c, struct attempt *a)
     while (at != &c->attempts) {
         struct attempt *other = LIST_ENTRY(at, struct attempt, link);
 
-        if (other->outcome.fault != FAULT_NONE && (a->outcome.fault == FAULT_NONE || other->number < a->number))
+        if (other->outcome.fault != FAULT_NONE && (a->outcome.fault == FAULT_NONE || is_before(other, a)))
             break;
         at = at->prev;
     }
     list_add_head(at, &a->link);
+}
+
+/* Two keys of one sample of one member: they differ in their ordinal at most. */
+static bool is_same_place(const char *a, const char *b)
+{
+    const char *end_a = strrchr(a, ':'), *end_b = strrchr(b, ':');
+
+    return end_a != NULL && end_b != NULL && end_a - a == end_b - b && memcmp(a, b, (size_t)(end_a - a)) == 0;
 }
 
 /* Does what was remembered under this key belong to the call? Normally the key says so. When the configuration changed
@@ -158,45 +180,72 @@ static bool is_of_call(const struct call *c, const char *key, struct text asked)
 {
     const struct job *j = c->job;
 
-    if (asked.p == NULL || c->model == NULL)
+    if (asked.p == NULL || c->asked == NULL)
         return text_is(text_of(key), c->key);
-    if (!text_is(asked, c->model->id))
+    if (!text_is(asked, c->asked->id))
         return false;
     for (int i = 0; i < j->n_calls; i++) {
         const struct call *other = &j->calls[i];
 
-        if (text_is(text_of(key), other->key))
-            return other == c || other->model == NULL || !text_is(asked, other->model->id);
+        if (is_same_place(key, other->key))
+            return other == c || other->asked == NULL || !text_is(asked, other->asked->id);
     }
     return true;
 }
 
-static bool is_taken(const struct call *c, const struct recall *recalls, int n)
+static int ordinal_of(const char *key)
 {
-    struct outcome o;
+    const char *colon = strrchr(key, ':');
 
-    for (int i = 0; i < n; i++)
-        if (text_is(text_of(recalls[i].call_key), c->key) &&
-            outcome_decode(&o, c->job->arena, recalls[i].bytes.p, recalls[i].bytes.len) == 0 &&
-            o.request_model.p != NULL && !text_is(o.request_model, c->model->id))
-            return true;
-    return false;
+    return colon != NULL ? (int)strtol(colon + 1, NULL, 10) : 0;
 }
 
-/* The configuration changed and another model was asked under this call's key: what is asked now is another call. Under
- * the old key its answer would not be the first one, so the journal would not keep it, and a provider that knows
- * idempotency keys would serve the other model's. */
-static void choose_key(struct call *c, const struct recall *recalls, int n)
+/* Was it this call's present model that gave the outcome? An old entry names nobody: then the key says so. */
+static bool is_present_model(const struct call *c, const struct outcome *o)
 {
-    for (int ordinal = 1; c->model != NULL && is_taken(c, recalls, n); ordinal++)
-        c->key = arena_printf(c->job->arena, "answer:%d:0:0:%d", c->member, ordinal);
+    if (o->request_model.p == NULL)
+        return c->fallback_index == 0;
+    return text_is(o->request_model, c->asked->id) &&
+           text_is(o->served_model.p != NULL ? o->served_model : o->request_model, c->model->id);
+}
+
+/* Under a key that another model was asked under the answer would not be the first one, so the journal would not keep
+ * it, and a provider that knows idempotency keys would serve the other model's. That happens when the configuration
+ * changed: the place is the same, the model is not. */
+void attempt_choose_key(struct call *c)
+{
+    const struct claim *claim = &c->job->claim;
+    int ordinal = c->fallback_index > 0 && c->ordinal >= c->fallback_index ? c->ordinal + 1 : c->fallback_index;
+    bool is_taken = true;
+    struct outcome o;
+
+    while (is_taken) {
+        const char *key = arena_printf(c->job->arena, "answer:%d:%d:0:%d", c->member, c->sample, ordinal);
+
+        is_taken = false;
+        for (int i = 0; i < claim->n_recalls; i++) {
+            const struct recall *r = &claim->recalls[i];
+
+            if (!is_same_place(r->call_key, key) || outcome_decode(&o, c->job->arena, r->bytes.p, r->bytes.len) < 0)
+                continue;
+            if (is_present_model(c, &o) && o.request_model.p != NULL) {
+                c->key = r->call_key;
+                c->ordinal = ordinal_of(r->call_key);
+                return;
+            }
+            is_taken |= strcmp(r->call_key, key) == 0 && !is_present_model(c, &o);
+        }
+        c->key = key;
+        c->ordinal = ordinal++;
+    }
 }
 
 int attempt_recall(struct call *c, const struct recall *recalls, int n)
 {
     int found = 0;
 
-    choose_key(c, recalls, n);
+    if (c->asked != NULL && n > 0)
+        attempt_choose_key(c);
     for (int i = 0; i < n; i++) {
         struct attempt *a = attempt_new(c);
 
@@ -204,6 +253,7 @@ int attempt_recall(struct call *c, const struct recall *recalls, int n)
             !is_of_call(c, recalls[i].call_key, a->outcome.request_model))
             continue;
         a->number = recalls[i].attempt;
+        a->ordinal = ordinal_of(recalls[i].call_key);
         insert_ordered(c, a);
         found++;
     }

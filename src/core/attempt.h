@@ -11,8 +11,10 @@ struct attempt *attempt_of_transfer(struct call *c, struct transfer *t);
 struct attempt *attempt_of_end(struct call *c, struct transfer *t, enum fault fault, const char *detail);
 /* Writes it to the journal: DONE for a paid answer, FAILED else. */
 void attempt_journal(struct call *c, struct attempt *a);
-/* Appends what the journal remembers of this call, oldest first; an answer ends the list. Returns how many. Gives the
- * call another key when another model was asked under its own. */
+/* Appends what the journal remembers of this call, oldest first; an answer ends the list. Returns how many. */
 int attempt_recall(struct call *c, const struct recall *recalls, int n);
+/* Gives the call the key under which its present model is asked: the one it was asked under before a crash, else one
+ * that no other model was asked under. */
+void attempt_choose_key(struct call *c);
 
 #endif

@@ -146,6 +146,7 @@ static void stop_call(struct call *c)
     if (c->has_permit)
         env->limiter->ops->settle(env->limiter, &c->permit, -1, c->transfer.was_sent);
     c->has_permit = false;
+    health_leave(env->health, &c->gate);
 }
 
 void job_free(struct job *j)

@@ -120,8 +120,8 @@ bool outcome_is_ok(const struct outcome *o)
 
 void outcome_keep(struct outcome *o, struct arena *a)
 {
-    struct text *texts[] = {&o->answer,         &o->refusal,    &o->reasoning,  &o->tool_calls,
-                            &o->response_model, &o->request_id, &o->raw_finish, &o->request_model};
+    struct text *texts[] = {&o->answer,     &o->refusal,    &o->reasoning,     &o->tool_calls,  &o->response_model,
+                            &o->request_id, &o->raw_finish, &o->request_model, &o->served_model};
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *texts[i] = text_copy(a, *texts[i]);

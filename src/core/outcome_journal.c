@@ -32,6 +32,7 @@ static const struct field ints[] = {
     {"cached_input_tokens", offsetof(struct outcome, usage.cached_input_tokens)},
     {"reasoning_tokens", offsetof(struct outcome, usage.reasoning_tokens)},
     FIELD(cost_nusd),
+    FIELD(fallback_index),
     FIELD(started_ms),
     FIELD(ended_ms),
     FIELD(queue_us),
@@ -46,10 +47,10 @@ static const struct field ints[] = {
 /* bool: written when true */
 static const struct field bools[] = {FIELD(is_ambiguous), FIELD(was_sent), FIELD(usage_estimated)};
 /* struct text, JSON strings */
-static const struct field texts[] = {FIELD(answer),     FIELD(refusal),    FIELD(reasoning),    FIELD(response_model),
-                                     FIELD(request_id), FIELD(raw_finish), FIELD(request_model)};
-/* const char * of closed words */
-static const struct field words[] = {FIELD(detail), FIELD(throttle_reason)};
+static const struct field texts[] = {FIELD(answer),     FIELD(refusal),    FIELD(reasoning),     FIELD(response_model),
+                                     FIELD(request_id), FIELD(raw_finish), FIELD(request_model), FIELD(served_model)};
+/* const char *: closed words, and the id of a key */
+static const struct field words[] = {FIELD(detail), FIELD(throttle_reason), FIELD(key_id), FIELD(breaker_state)};
 #undef FIELD
 
 static void *at(void *base, const struct field *f)

@@ -5,9 +5,10 @@
 #include <assert.h>
 
 static const char *const NAMES[] = {
-    [THROTTLE_NONE] = NULL,     [THROTTLE_RPM] = "rpm",
-    [THROTTLE_TPM] = "tpm",     [THROTTLE_CONCURRENCY] = "concurrency",
-    [THROTTLE_PAUSE] = "pause", [THROTTLE_FAIRNESS] = "fairness",
+    [THROTTLE_NONE] = NULL,         [THROTTLE_RPM] = "rpm",
+    [THROTTLE_TPM] = "tpm",         [THROTTLE_CONCURRENCY] = "concurrency",
+    [THROTTLE_PAUSE] = "pause",     [THROTTLE_FAIRNESS] = "fairness",
+    [THROTTLE_BREAKER] = "breaker",
 };
 static_assert(ARRAY_LEN(NAMES) == THROTTLE_MAX, "one name per throttle");
 

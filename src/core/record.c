@@ -29,18 +29,20 @@ void record_timestamp(int64_t epoch_ms, char out[TIMESTAMP_CHARS + 1])
     snprintf(out, TIMESTAMP_CHARS + 1, "%s.%03uZ", date, (unsigned)(ms % 1000) % 1000U);
 }
 
-void record_event_id(const struct job *j, const char *kind, const struct call *c, int attempt, char out[37])
+void record_event_id(const struct job *j, const char *kind, const struct call *c, const struct attempt *a, char out[37])
 {
-    char partition[16], offset[24], member[16] = "", number[16] = "";
-    const char *small = c != NULL ? "0" : "";
-    const char *parts[] = {j->env->group, j->pos.topic, partition, offset, kind,  c != NULL ? "answer" : "",
-                           member,        small,        small,     small,  number};
+    char partition[16], offset[24], member[16] = "", sample[16] = "", ordinal[16] = "", number[16] = "";
+    const char *parts[] = {
+        j->env->group, j->pos.topic,         partition, offset, kind, c != NULL ? "answer" : "", member,
+        sample,        c != NULL ? "0" : "", ordinal,   number};
 
     snprintf(partition, sizeof(partition), "%d", j->pos.partition);
     snprintf(offset, sizeof(offset), "%lld", (long long)j->pos.offset);
     if (c != NULL) {
         snprintf(member, sizeof(member), "%d", c->member);
-        snprintf(number, sizeof(number), "%d", attempt);
+        snprintf(sample, sizeof(sample), "%d", c->sample);
+        snprintf(ordinal, sizeof(ordinal), "%d", a->ordinal);
+        snprintf(number, sizeof(number), "%d", a->number);
     }
     digest_uuid8(parts, ARRAY_LEN(parts), out);
 }

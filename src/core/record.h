@@ -23,8 +23,9 @@ struct cutter {
 
 /* 2026-11-22T18:00:00.123Z */
 void record_timestamp(int64_t epoch_ms, char out[TIMESTAMP_CHARS + 1]);
-/* event_id of CONTRACTS 1. kind "result" (call NULL) or "call". */
-void record_event_id(const struct job *j, const char *kind, const struct call *c, int attempt, char out[37]);
+/* event_id of CONTRACTS 1. kind "result" (call and attempt NULL) or "call". */
+void record_event_id(const struct job *j, const char *kind, const struct call *c, const struct attempt *a,
+                     char out[37]);
 /* A count from outside: null when unknown, and when no double could hold it (CONTRACTS 1). */
 void record_kv_count(struct json_write *w, const char *key, int64_t v);
 /* A name from outside, cut to FOREIGN_NAME_MAX. */

@@ -7,15 +7,14 @@
 /* Without a model (its entry was taken out of the configuration since the journaled attempt) only the name is known. */
 static void write_names(struct json_write *w, const struct call *c, const struct outcome *o)
 {
-    const struct model *m = c->model;
-    const char *id = m != NULL ? m->id : NULL;
+    const struct model *m = call_served(c, o);
 
     jw_kv_str(w, "stage", "answer");
     jw_kv_int(w, "member", c->member);
-    jw_kv_int(w, "sample", 0);
+    jw_kv_int(w, "sample", c->sample);
     jw_kv_str(w, "provider", m != NULL ? m->provider->id : NULL);
-    record_kv_name(w, "request_model", m != NULL ? text_of(id) : c->name);
-    jw_kv_str(w, "served_model", id);
+    record_kv_name(w, "request_model", c->asked != NULL ? text_of(c->asked->id) : c->name);
+    record_kv_name(w, "served_model", m != NULL ? text_of(m->id) : o->served_model);
     jw_kv_str(w, "vendor_model", m != NULL ? m->vendor_model : NULL);
     record_kv_name(w, "response_model", o->response_model);
     jw_kv_str(w, "operation", "answer");
@@ -56,18 +55,25 @@ static void write_usage(struct json_write *w, const struct outcome *o)
     jw_kv_bool(w, "usage_estimated", o->usage_estimated);
     jw_kv_usd_opt(w, "cost_usd", o->cost_nusd);
     jw_kv_null(w, "price_version");
-    jw_kv_str(w, "breaker_state", "closed");
+    jw_kv_str(w, "breaker_state", o->breaker_state != NULL ? o->breaker_state : breaker_state_name(BREAKER_CLOSED));
+}
+
+/* An old journal entry does not say which key: then only a single one is known. */
+static const char *key_id(const struct provider *p, const struct outcome *o)
+{
+    return o->key_id != NULL ? o->key_id : p != NULL && p->n_keys == 1 ? p->keys[0].id : NULL;
 }
 
 static void write_wire(struct json_write *w, const struct call *c, const struct outcome *o)
 {
-    const struct provider *p = c->model != NULL ? c->model->provider : NULL;
+    const struct model *m = call_served(c, o);
+    const struct provider *p = m != NULL ? m->provider : NULL;
 
     jw_kv_str(w, "finish_reason", finish_name(o->finish));
     record_kv_name(w, "raw_finish_reason", o->raw_finish);
     record_kv_name(w, "provider_request_id", o->request_id);
     jw_kv_str(w, "endpoint", p != NULL ? p->base_url : NULL);
-    jw_kv_str(w, "key_id", p != NULL ? p->keys[c->key_slot].id : NULL);
+    jw_kv_str(w, "key_id", key_id(p, o));
     jw_kv_int_opt(w, "bytes_out", o->bytes_out);
     jw_kv_int_opt(w, "bytes_in", o->bytes_in);
 }
@@ -94,7 +100,7 @@ static void encode(const struct job *j, const struct call_record *r, struct text
     write_names(&w, r->call, o);
     write_fault(&w, o);
     jw_kv_int(&w, "attempt", r->attempt->number);
-    jw_kv_int(&w, "fallback_index", 0);
+    jw_kv_int(&w, "fallback_index", o->fallback_index);
     jw_kv_bool(&w, "hedge", false);
     jw_kv_bool(&w, "is_final", r->is_final);
     jw_kv_bool(&w, "recalled", o->is_recalled);
@@ -110,7 +116,7 @@ static void encode(const struct job *j, const struct call_record *r, struct text
 /* Labels are all that can make it large: they are left out of a record that would not fit its topic. */
 static void add_call(struct job *j, struct call_record *r, size_t limit, struct buf *b)
 {
-    record_event_id(j, "call", r->call, r->attempt->number, r->event_id);
+    record_event_id(j, "call", r->call, r->attempt, r->event_id);
     encode(j, r, j->spec.labels, b);
     if (b->len > limit)
         encode(j, r, TEXT_NONE, b);

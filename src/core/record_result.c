@@ -70,7 +70,7 @@ static const char *const status_names[] = {[JOB_OK] = "ok", [JOB_PARTIAL] = "par
 static void write_reasons(struct json_write *w, unsigned degraded)
 {
     static const char *const names[] = {"model_failed", "model_skipped", "stage_timeout", "quorum_reduced",
-                                        "param_dropped"};
+                                        "param_dropped", "input_truncated", "stage_fallback"};
 
     jw_key(w, "degraded_reasons");
     jw_open(w, '[');
@@ -83,7 +83,7 @@ static void write_reasons(struct json_write *w, unsigned degraded)
 static void write_answer(struct json_write *w, const struct job *j, const struct call *c, struct cutter *cut)
 {
     const struct outcome *o = c->outcome;
-    const struct model *m = c->model;
+    const struct model *m = call_served(c, o);
     int attempts = 0;
 
     LIST_EACH (it, &c->attempts)
@@ -92,11 +92,11 @@ static void write_answer(struct json_write *w, const struct job *j, const struct
     jw_kv_str(w, "stage", "answer");
     jw_kv_int(w, "member", c->member);
     jw_kv_int(w, "sample", 0);
-    record_kv_name(w, "request_model", m != NULL ? text_of(m->id) : c->name);
+    record_kv_name(w, "request_model", c->asked != NULL ? text_of(c->asked->id) : c->name);
     jw_kv_str(w, "served_model", m != NULL && o->fault == FAULT_NONE ? m->id : NULL);
     jw_kv_str(w, "vendor_model", m != NULL ? m->vendor_model : NULL);
     jw_kv_str(w, "provider", m != NULL ? m->provider->id : NULL);
-    jw_kv_int(w, "fallback_index", 0);
+    jw_kv_int(w, "fallback_index", o->fallback_index);
     jw_kv_str(w, "status", record_call_status(o));
     record_kv_cut(w, "answer", o->answer, cut);
     record_kv_cut(w, "refusal", o->refusal, cut);
@@ -184,7 +184,7 @@ static void write_merged(struct json_write *w, const struct job *j, struct cutte
     jw_kv_null(w, "pattern");
     record_kv_cut(w, "answer", j->status != JOB_FAILED ? j->merged.answer : TEXT_NONE, cut);
     jw_kv_str(w, "answer_format", j->merged.answer.p != NULL ? "markdown" : NULL);
-    jw_kv_str(w, "winner", winner != NULL && winner->model != NULL ? winner->model->id : NULL);
+    jw_kv_str(w, "winner", winner != NULL && winner->asked != NULL ? winner->asked->id : NULL);
     jw_kv_null(w, "ultra_model");
     jw_kv_null(w, "agreement");
     jw_kv_int(w, "quorum", j->quorum);
@@ -296,7 +296,7 @@ void job_encode_result(struct job *j)
     struct buf b;
 
     buf_init(&b, j->env->broker->ops->limit(j->env->broker, OUT_RESULTS));
-    record_event_id(j, "result", NULL, 0, r.event_id);
+    record_event_id(j, "result", NULL, NULL, r.event_id);
     hash_prompt(j, r.prompt_sha256);
     encode(j, &r, &all, &b);
     if (b.is_over)

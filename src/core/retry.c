@@ -2,17 +2,42 @@
 /* Judges faults: a table of classes, a jittered schedule, and the provider's hint as a floor. Pure; any thread. */
 #include "core/retry.h"
 
+#include <string.h>
+
 #include "base/check.h"
 #include "base/rng.h"
 #include "core/outcome.h"
 
-enum action { GIVE_UP, AGAIN, AGAIN_ONCE };
-
 /* AGAIN_ONCE: what was answered was paid for, so asking again is bounded to one more try. */
-static const enum action actions[FAULT_MAX] = {
-    [FAULT_RATE_LIMITED] = AGAIN,      [FAULT_OVERLOADED] = AGAIN,     [FAULT_TIMEOUT] = AGAIN,
-    [FAULT_NETWORK] = AGAIN,           [FAULT_PROVIDER_ERROR] = AGAIN, [FAULT_BAD_RESPONSE] = AGAIN_ONCE,
-    [FAULT_EMPTY_ANSWER] = AGAIN_ONCE,
+enum action { GIVE_UP, AGAIN, AGAIN_ONCE };
+enum elsewhere { NOWHERE, ANOTHER_MODEL, ANOTHER_KEY }; /* ANOTHER_KEY: and when none is left, another model */
+
+static const struct rule {
+    enum action action;
+    enum elsewhere elsewhere;
+    enum sign sign;
+} rules[FAULT_MAX] = {
+    [FAULT_NONE] = {GIVE_UP, NOWHERE, SIGN_GOOD},
+    [FAULT_RATE_LIMITED] = {AGAIN, ANOTHER_KEY, SIGN_NONE},
+    [FAULT_OVERLOADED] = {AGAIN, ANOTHER_MODEL, SIGN_BAD},
+    [FAULT_QUOTA_EXHAUSTED] = {GIVE_UP, ANOTHER_KEY, SIGN_NONE},
+    [FAULT_TIMEOUT] = {AGAIN, ANOTHER_MODEL, SIGN_BAD},
+    [FAULT_NETWORK] = {AGAIN, ANOTHER_MODEL, SIGN_BAD},
+    [FAULT_PROVIDER_ERROR] = {AGAIN, ANOTHER_MODEL, SIGN_BAD},
+    [FAULT_AUTH] = {GIVE_UP, ANOTHER_KEY, SIGN_NONE},
+    [FAULT_INVALID_REQUEST] = {GIVE_UP, NOWHERE, SIGN_NONE},
+    [FAULT_MODEL_NOT_FOUND] = {GIVE_UP, ANOTHER_MODEL, SIGN_NONE},
+    [FAULT_CONTEXT_LENGTH] = {GIVE_UP, ANOTHER_MODEL, SIGN_NONE},
+    [FAULT_CONTENT_FILTERED] = {GIVE_UP, ANOTHER_MODEL, SIGN_NONE},
+    [FAULT_BAD_RESPONSE] = {AGAIN_ONCE, ANOTHER_MODEL, SIGN_BAD},
+    [FAULT_EMPTY_ANSWER] = {AGAIN_ONCE, ANOTHER_MODEL, SIGN_GOOD},
+    [FAULT_CANCELLED] = {GIVE_UP, NOWHERE, SIGN_UNKNOWN},
+    [FAULT_DEADLINE_EXCEEDED] = {GIVE_UP, NOWHERE, SIGN_SILENT},
+    [FAULT_CIRCUIT_OPEN] = {GIVE_UP, ANOTHER_MODEL, SIGN_UNKNOWN},
+    [FAULT_LIMITER_UNAVAILABLE] = {GIVE_UP, NOWHERE, SIGN_UNKNOWN},
+    [FAULT_BUDGET_EXCEEDED] = {GIVE_UP, NOWHERE, SIGN_UNKNOWN},
+    [FAULT_OVER_POOL] = {GIVE_UP, ANOTHER_MODEL, SIGN_UNKNOWN},
+    [FAULT_UNKNOWN_MODEL] = {GIVE_UP, NOWHERE, SIGN_UNKNOWN},
 };
 
 /* Equal jitter: half of the exponential step is kept, half is drawn. No step is longer than half of the time left. */
@@ -31,7 +56,7 @@ static int64_t backoff_us(const struct retry_conf *conf, int attempt, int64_t le
 
 static bool is_worth_again(const struct retry_conf *conf, const struct outcome *o, int attempt)
 {
-    enum action action = actions[o->fault];
+    enum action action = rules[o->fault].action;
 
     if (o->hint == RETRY_HINT_NO)
         return false;
@@ -61,4 +86,22 @@ struct retry_verdict retry_judge(const struct retry_conf *conf, const struct out
     v.is_again = is_worth_again(conf, o, attempt) && (left_us == INT64_MAX || wait_us < left_us);
     v.delay_us = v.is_again ? wait_us : 0;
     return v;
+}
+
+bool retry_may_change_key(const struct outcome *o)
+{
+    return rules[o->fault].elsewhere == ANOTHER_KEY;
+}
+
+bool retry_may_fall_back(const struct outcome *o)
+{
+    return rules[o->fault].elsewhere != NOWHERE;
+}
+
+enum sign retry_sign(const struct outcome *o)
+{
+    /* our own trouble (no descriptor, no memory) is nobody's failure */
+    if (o->fault == FAULT_NETWORK && o->detail != NULL && strcmp(o->detail, "local") == 0)
+        return SIGN_UNKNOWN;
+    return rules[o->fault].sign;
 }

@@ -44,6 +44,11 @@ static void on_wake(void *arg)
         p->granted_us = loop_now_us(c->loop);
         p->done(p, p->arg);
     }
+    while ((node = list_take_first(&c->probed)) != NULL) {
+        struct probe *p = LIST_ENTRY(node, struct probe, link);
+
+        p->done(p, p->arg);
+    }
     if (c->stop_done != NULL)
         stop_if_drained(c);
 }
@@ -131,6 +136,7 @@ void limiter_core_init(struct limiter_core *c, const struct limiter_ops *ops, st
     c->api.n_views = n_pools;
     c->api.is_down = true; /* until set_up() */
     list_init(&c->ready);
+    list_init(&c->probed);
     list_init(&c->dirty);
     wake_init(&c->wake, on_wake, c);
     timer_init(&c->stop_timer, on_stop_timer, c);
@@ -192,6 +198,13 @@ void limiter_core_set_up(struct limiter_core *c, bool is_up)
     }
     if (c->stop_done != NULL)
         loop_wake(c->loop, &c->wake);
+}
+
+void limiter_core_answer_probe(struct limiter_core *c, struct probe *p, enum probe_answer answer)
+{
+    p->answer = answer;
+    list_add_tail(&c->probed, &p->link);
+    loop_wake(c->loop, &c->wake);
 }
 
 static void make_ready(struct limiter_core *c, struct permit *p)

@@ -24,10 +24,11 @@ struct limiter_core {
     int (*send)(struct limiter_core *c, struct pool_queue *q);
     bool is_up; /* ticks can travel */
 
-    struct list ready; /* permits whose done() is due */
-    struct list dirty; /* pools whose tick is due: sent at the end of the turn, all in one write */
-    struct wake wake;  /* delivers `ready` */
-    struct hook hook;  /* sends for `dirty` */
+    struct list ready;  /* permits whose done() is due */
+    struct list probed; /* probes whose done() is due */
+    struct list dirty;  /* pools whose tick is due: sent at the end of the turn, all in one write */
+    struct wake wake;   /* delivers `ready` and `probed` */
+    struct hook hook;   /* sends for `dirty` */
 
     void (*stop_done)(void *arg);
     void *stop_arg;
@@ -46,7 +47,10 @@ void limiter_core_set_up(struct limiter_core *c, bool is_up);
 /* Looks anew when this pool's tick is due. */
 void limiter_core_kick(struct limiter_core *c, struct pool_queue *q);
 
-/* Five of the six operations. */
+/* Answers a PROBE_ASK: its done() comes from the wake queue. */
+void limiter_core_answer_probe(struct limiter_core *c, struct probe *p, enum probe_answer answer);
+
+/* Five of the seven operations. */
 void limiter_core_request(struct limiter *l, struct permit *p);
 void limiter_core_cancel(struct limiter *l, struct permit *p);
 void limiter_core_settle(struct limiter *l, struct permit *p, int64_t used_tokens, bool was_sent);

@@ -17,8 +17,17 @@ struct shared_meter {
     struct meter meter;
 };
 
+/* What the fleet knows of something that is being tried. */
+struct shared_probe {
+    struct list link;
+    char *name;
+    enum probe_word word; /* PROBE_ASK: somebody tries */
+    int64_t until_us;
+};
+
 struct limiter_store {
     struct list meters;
+    struct list probes;
     uint64_t last_worker;
 };
 
@@ -36,6 +45,7 @@ struct limiter_store *limiter_store_new(void)
     struct limiter_store *s = mem_zero(sizeof(*s));
 
     list_init(&s->meters);
+    list_init(&s->probes);
     return s;
 }
 
@@ -51,6 +61,12 @@ void limiter_store_free(struct limiter_store *s)
         meter_done(&m->meter);
         mem_free(m->id);
         mem_free(m);
+    }
+    while ((node = list_take_first(&s->probes)) != NULL) {
+        struct shared_probe *p = LIST_ENTRY(node, struct shared_probe, link);
+
+        mem_free(p->name);
+        mem_free(p);
     }
     mem_free(s);
 }
@@ -68,6 +84,38 @@ static struct meter *get_meter(struct limiter_store *s, const char *id)
     m->id = mem_strdup(id);
     list_add_tail(&s->meters, &m->link);
     return &m->meter;
+}
+
+static struct shared_probe *get_probe(struct limiter_store *s, const char *name)
+{
+    struct shared_probe *p;
+
+    LIST_EACH (it, &s->probes) {
+        p = LIST_ENTRY(it, struct shared_probe, link);
+        if (strcmp(p->name, name) == 0)
+            return p;
+    }
+    p = mem_zero(sizeof(*p));
+    p->name = mem_strdup(name);
+    list_add_tail(&s->probes, &p->link);
+    return p;
+}
+
+static void mem_limiter_probe(struct limiter *l, struct probe *p)
+{
+    static const enum probe_answer answers[] = {
+        [PROBE_ASK] = PROBE_OTHERS, [PROBE_GOOD] = PROBE_WAS_GOOD, [PROBE_BAD] = PROBE_WAS_BAD};
+    struct limiter_mem *m = (struct limiter_mem *)l;
+    struct shared_probe *known = get_probe(m->store, p->name);
+    int64_t now_us = loop_now_us(m->core.loop);
+    bool is_known = now_us < known->until_us;
+
+    if (p->word == PROBE_ASK)
+        limiter_core_answer_probe(&m->core, p, is_known ? answers[known->word] : PROBE_YOURS);
+    if (p->word != PROBE_ASK || !is_known) {
+        known->word = p->word;
+        known->until_us = now_us + p->ttl_us;
+    }
 }
 
 static int send_tick(struct limiter_core *c, struct pool_queue *q)
@@ -114,6 +162,7 @@ static const struct limiter_ops mem_ops = {
     .cancel = limiter_core_cancel,
     .settle = limiter_core_settle,
     .pause = limiter_core_pause,
+    .probe = mem_limiter_probe,
     .stop = limiter_core_stop,
     .free = mem_limiter_free,
 };

@@ -132,7 +132,7 @@ static void on_answer(void *arg, const struct redis_reply *reply, int error)
     for (size_t i = 0; i < reply->n; i++)
         figures[i] = reply->element[i].i;
     memcpy(&answer, figures, sizeof(answer));
-    if (answer.granted < 0 || answer.granted > q->n_sent || answer.why < 0 || answer.why >= THROTTLE_MAX) {
+    if (answer.granted < 0 || answer.granted > q->n_sent || answer.why < 0 || answer.why > THROTTLE_FAIRNESS) {
         on_refused(r, q, "an impossible answer to a tick");
         return;
     }
@@ -184,6 +184,43 @@ static int send_tick(struct limiter_core *c, struct pool_queue *q)
     return redis_send(r->redis, w.n, w.argv, w.len, r->tick_timeout_us, on_answer, q);
 }
 
+/* A try of the fleet is one key: "try" while somebody tries, then how it went. */
+static const char *const probe_words[] = {[PROBE_ASK] = "try", [PROBE_GOOD] = "good", [PROBE_BAD] = "bad"};
+
+/* Without an answer, and with one that is not understood, this worker counts as alone: a model must come back also
+ * while the server is away. */
+static void on_probe(void *arg, const struct redis_reply *reply, int error)
+{
+    struct probe *p = arg;
+    struct limiter_redis *r = (struct limiter_redis *)p->limiter;
+    enum probe_answer answer = PROBE_YOURS;
+
+    (void)error;
+    if (reply != NULL && reply->type == REDIS_STR && strcmp(reply->s, probe_words[PROBE_ASK]) == 0)
+        answer = PROBE_OTHERS;
+    else if (reply != NULL && reply->type == REDIS_STR && strcmp(reply->s, probe_words[PROBE_GOOD]) == 0)
+        answer = PROBE_WAS_GOOD;
+    else if (reply != NULL && reply->type == REDIS_STR && strcmp(reply->s, probe_words[PROBE_BAD]) == 0)
+        answer = PROBE_WAS_BAD;
+    limiter_core_answer_probe(&r->core, p, answer);
+}
+
+static void redis_limiter_probe(struct limiter *l, struct probe *p)
+{
+    struct limiter_redis *r = (struct limiter_redis *)l;
+    char key[KEY_MAX], ttl_ms[NUMBER_MAX];
+    const char *argv[] = {"SET", key, probe_words[p->word], "PX", ttl_ms, "NX", "GET"};
+    bool is_question = p->word == PROBE_ASK;
+
+    (void)snprintf(key, sizeof(key), "tutti:{probe:%s}", p->name);
+    (void)snprintf(ttl_ms, sizeof(ttl_ms), "%" PRId64, (p->ttl_us + 999) / 1000);
+    p->limiter = l;
+    if (redis_send(r->redis, is_question ? 7 : 5, argv, NULL, r->tick_timeout_us, is_question ? on_probe : NULL,
+                   is_question ? p : NULL) < 0 &&
+        is_question)
+        limiter_core_answer_probe(&r->core, p, PROBE_YOURS);
+}
+
 static void on_up(void *arg)
 {
     struct limiter_redis *r = arg;
@@ -219,6 +256,7 @@ static const struct limiter_ops redis_ops = {
     .cancel = limiter_core_cancel,
     .settle = limiter_core_settle,
     .pause = limiter_core_pause,
+    .probe = redis_limiter_probe,
     .stop = limiter_core_stop,
     .free = redis_limiter_free,
 };

@@ -63,6 +63,8 @@ static int note(struct script *s, const struct transfer *t)
     for (int i = 0; i < t->n_headers; i++)
         if (strcmp(t->headers[i].name, "Idempotency-Key") == 0)
             snprintf(e->key, sizeof(e->key), "%s", t->headers[i].value);
+        else if (strcmp(t->headers[i].name, "Authorization") == 0)
+            find(t->headers[i].value, strlen(t->headers[i].value), "Bearer ", " ", e->api_key, sizeof(e->api_key));
     find(t->body.p, t->body.len, "\"model\":\"", "\"", e->model, sizeof(e->model));
     find(t->body.p, t->body.len, "JOB:", " \"\\", e->tag, sizeof(e->tag));
     e->at_us = loop_now_us(s->loop);
@@ -118,6 +120,20 @@ static void reply_wait(struct flight *f, int status, const char *body)
     reply(f, status, head, body);
 }
 
+/* What refuses a request for good, in the words of OpenAI. */
+static const struct refusal {
+    int status;
+    const char *body;
+} refusals[ACT_MAX] = {
+    [ACT_400] = {400, "{\"error\":{\"message\":\"Invalid value\",\"type\":\"invalid_request_error\",\"code\":null}}"},
+    [ACT_403] = {403, "{\"error\":{\"message\":\"You may not\",\"type\":\"forbidden\",\"code\":null}}"},
+    [ACT_404] = {404, "{\"error\":{\"message\":\"The model does not exist\",\"type\":\"invalid_request_error\","
+                      "\"code\":\"model_not_found\"}}"},
+    [ACT_FILTERED] = {400, "{\"error\":{\"message\":\"filtered\",\"type\":null,\"code\":\"content_filter\"}}"},
+    [ACT_TOO_LONG] = {400, "{\"error\":{\"message\":\"too long\",\"type\":\"invalid_request_error\","
+                           "\"code\":\"context_length_exceeded\"}}"},
+};
+
 static void play_act(struct flight *f)
 {
     struct entry *e = &f->script->ledger->entries[f->entry];
@@ -150,6 +166,18 @@ static void play_act(struct flight *f)
                  "key%s%s\",\"type\":\"invalid_request_error\",\"code\":\"invalid_api_key\"}}",
                  f->play.answer != NULL ? ": " : "", f->play.answer != NULL ? f->play.answer : "");
         reply(f, 401, "", text);
+        break;
+    case ACT_QUOTA:
+        reply_wait(f, 429,
+                   "{\"error\":{\"message\":\"You exceeded your current quota\",\"type\":\"insufficient_quota\","
+                   "\"code\":\"insufficient_quota\"}}");
+        break;
+    case ACT_400:
+    case ACT_403:
+    case ACT_404:
+    case ACT_FILTERED:
+    case ACT_TOO_LONG:
+        reply(f, refusals[f->play.act].status, "", refusals[f->play.act].body);
         break;
     case ACT_BAD_JSON:
         reply(f, 200, "", "{\"choices\":[{");

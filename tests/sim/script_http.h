@@ -23,13 +23,19 @@ enum act {
     ACT_REFUSE,
     ACT_STALE, /* the permit was too old when the connection was ready: nothing was sent */
     ACT_529,
+    ACT_400,
+    ACT_403,
+    ACT_404,
+    ACT_FILTERED, /* the request is refused for its content */
+    ACT_TOO_LONG, /* the request is longer than the model's context */
+    ACT_QUOTA,    /* nothing left to spend on this key */
     ACT_MAX
 };
 
 struct play {
     enum act act;
     int64_t latency_us;
-    int64_t retry_after_s; /* of a 429 or 529; 0: no header */
+    int64_t retry_after_s; /* of a 429, 529 or quota; 0: no header */
     const char *answer;    /* of ACT_OK; NULL: made from the model. Of ACT_401: the key it quotes */
 };
 
@@ -37,7 +43,8 @@ struct play {
 struct entry {
     char key[40]; /* Idempotency-Key */
     char model[40];
-    char tag[40]; /* what follows "JOB:" in the prompt, up to a blank */
+    char api_key[40]; /* the bearer token */
+    char tag[40];     /* what follows "JOB:" in the prompt, up to a blank */
     int64_t at_us;
     int64_t ended_us; /* answered or closed; 0: under way */
     enum act act;

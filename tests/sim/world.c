@@ -32,11 +32,8 @@ void world_init(struct world *w, uint64_t seed, int n_partitions)
     w->deadline_us = 300000000;
     w->worker = (struct worker_conf){.max_in_flight = 2000, .grace_us = 25000000};
     w->key = (struct provider_key){"sk-test", "k1"};
-    w->provider = (struct provider){.id = "prov",
-                                    .ops = provider_find("openai"),
-                                    .base_url = "http://sim/v1",
-                                    .keys = &w->key,
-                                    .n_keys = 1};
+    w->provider = (struct provider){
+        .id = "prov", .ops = provider_find("openai"), .base_url = "http://sim/v1", .keys = &w->key, .n_keys = 1};
     for (int i = 0; i < WORLD_MODELS; i++)
         w->models[i] = (struct model){.id = ids[i],
                                       .provider = &w->provider,
@@ -47,8 +44,12 @@ void world_init(struct world *w, uint64_t seed, int n_partitions)
                                       .max_output_tokens = 100,
                                       .max_answer_bytes = 1 << 20,
                                       .limits = {5000000, 60000000, 30000000, 120000000}};
-    w->registry = (struct registry){
-        .models = w->models, .n_models = WORLD_MODELS, .default_models = defaults, .n_default_models = 3};
+    w->registry = (struct registry){.providers = &w->provider,
+                                    .n_providers = 1,
+                                    .models = w->models,
+                                    .n_models = WORLD_MODELS,
+                                    .default_models = defaults,
+                                    .n_default_models = 3};
 }
 
 static void on_stopped(void *arg, int exit_code)
@@ -85,6 +86,7 @@ struct crew *world_add_worker(struct world *w, int first, int n)
                                     .rng = &c->rng};
     c->http = script_http_new(w->loop, &w->ledger);
     c->limiter = limiter_mem_new(w->loop, &c->rng, w->pools, w->n_pools, 0, w->limits);
+    c->health = health_new(w->loop, c->limiter, &w->registry, &w->breaker);
     c->journal = journal_mem_new(w->loop, w->store, c->incarnation, 500);
     journal_mem_set_write_us(c->journal, w->journal_write_us);
     c->broker = broker_mem_new(w->loop, &conf);
@@ -96,6 +98,7 @@ struct crew *world_add_worker(struct world *w, int first, int n)
                        .limiter = c->limiter,
                        .journal = c->journal,
                        .broker = c->broker,
+                       .health = c->health,
                        .retry = w->retry,
                        .deadline_us = w->deadline_us,
                        .dedupe_us = w->dedupe_us,
@@ -117,6 +120,7 @@ void world_crash(struct crew *c)
     worker_free(c->worker);
     c->broker->ops->free(c->broker);
     c->limiter->ops->free(c->limiter);
+    health_free(c->health);
     c->journal->ops->free(c->journal);
     c->http->ops->free(c->http);
     journal_store_kill(c->world->store, c->incarnation);

@@ -24,6 +24,7 @@ struct crew {
     struct rng rng;
     struct http *http;
     struct limiter *limiter;
+    struct health *health;
     struct journal *journal;
     struct broker *broker;
     struct worker *worker;
@@ -63,9 +64,10 @@ struct world {
     int n_incarnations;
     int gap; /* before the next job's offset; -1, the default: by dice */
     /* settings, before world_add_worker() */
-    struct pool_conf pools[2];
+    struct pool_conf pools[4];
     int n_pools;
     struct retry_conf retry;
+    struct health_conf breaker; /* off */
     int64_t deadline_us;
     int64_t dedupe_us; /* 0, the default: job ids are not held against each other */
     struct worker_conf worker;

@@ -22,6 +22,7 @@ static void test_event_ids(void **state)
     json_array_foreach(json_object_get(file, "vectors"), i, row)
     {
         const char *f[11], *wanted;
+        struct attempt a;
         char id[37];
         struct rig r;
 
@@ -33,7 +34,10 @@ static void test_event_ids(void **state)
         r.j->pos = (struct position){
             .topic = f[1], .partition = (int32_t)strtol(f[2], NULL, 10), .offset = strtoll(f[3], NULL, 10)};
         r.j->calls[0].member = (int)strtol(f[6], NULL, 10);
-        record_event_id(r.j, f[4], *f[5] != '\0' ? &r.j->calls[0] : NULL, (int)strtol(f[10], NULL, 10), id);
+        r.j->calls[0].sample = (int)strtol(f[7], NULL, 10);
+        a.ordinal = (int)strtol(f[9], NULL, 10);
+        a.number = (int)strtol(f[10], NULL, 10);
+        record_event_id(r.j, f[4], *f[5] != '\0' ? &r.j->calls[0] : NULL, &a, id);
         assert_string_equal(id, wanted);
         rig_stop(&r);
     }
