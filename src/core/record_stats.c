@@ -18,12 +18,11 @@ enum { FIRST_EDGE_MS = 10, HEADERS = 7, NUMBER_CHARS = 24 };
 
 struct attempt_names attempt_names(const struct call *c, const struct attempt *a)
 {
-    const struct model *m = c->model;
+    const struct model *m = call_served(c, &a->outcome);
 
-    (void)a;
     return (struct attempt_names){
         .provider = m != NULL ? m->provider->id : NULL,
-        .request_model = text_cut(m != NULL ? text_of(m->id) : c->name, FOREIGN_NAME_MAX),
+        .request_model = text_cut(c->asked != NULL ? text_of(c->asked->id) : c->name, FOREIGN_NAME_MAX),
         .vendor_model = m != NULL ? m->vendor_model : NULL,
         .model = m,
     };

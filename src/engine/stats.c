@@ -142,6 +142,11 @@ static bool has_result(const struct publication *pub)
     return false;
 }
 
+static const char *breaker_state_of(const struct stats *s, const struct model *m)
+{
+    return breaker_state_name(m != NULL ? health_breaker_state(s->env->health, m->index) : BREAKER_CLOSED);
+}
+
 static void add_attempt(struct stats *s, const struct call *c, const struct attempt *a, struct arena *arena)
 {
     struct attempt_names names = attempt_names(c, a);
@@ -151,7 +156,7 @@ static void add_attempt(struct stats *s, const struct call *c, const struct atte
                                     .vendor_model = names.vendor_model,
                                     .limit_rpm = names.model != NULL ? names.model->limit_rpm : 0,
                                     .limit_tpm = names.model != NULL ? names.model->limit_tpm : 0,
-                                    .breaker_state = "closed"};
+                                    .breaker_state = breaker_state_of(s, names.model)};
 
     /* a registry id ends with a NUL, and is then used as it stands */
     if (!asked.is_escaped && asked.p != NULL && asked.p[asked.len] == '\0')
