@@ -17,6 +17,7 @@
 #include "app/build_id.h"
 #include "app/config.h"
 #include "app/wire.h"
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -100,6 +101,8 @@ static void *member_main(void *arg)
     else if (worker_start(m->crew.worker) == 0)
         loop_run(m->loop);
     crew_done(&m->crew);
+    mem_trim();
+    buf_trim();
     loop_post(m->process->loop, on_member_over, m);
     return NULL;
 }

@@ -109,12 +109,38 @@ static void test_take(void **state)
     mem_free(p);
 }
 
+/* What one buffer leaves behind, the next may take: never its contents, never beyond its own cap. */
+static void test_storage_is_used_again(void **state)
+{
+    struct buf b[12];
+
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < ARRAY_LEN(b); i++) {
+            buf_init(&b[i], i % 3 == 0 ? 2000 : 0);
+            assert_int_equal(buf_reserve(&b[i], 10), 0);
+            assert_string_equal(b[i].p, "");
+            assert_true(b[i].max == 0 || b[i].cap <= b[i].max + 1);
+            for (size_t k = 0; k < 600 * (i + 1) && !b[i].is_over; k++)
+                buf_add_char(&b[i], (char)('a' + i));
+            assert_true(b[i].is_over == (i % 3 == 0 && 600 * (i + 1) > 2000));
+        }
+        for (size_t i = 0; i < ARRAY_LEN(b); i++) {
+            for (size_t k = 0; k < b[i].len; k++)
+                assert_int_equal(b[i].p[k], 'a' + (int)i);
+            buf_done(&b[i]);
+        }
+    }
+    buf_trim();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_append),
         cmocka_unit_test(test_cap),
         cmocka_unit_test(test_take),
+        cmocka_unit_test(test_storage_is_used_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,13 +107,43 @@ static void test_arena_text(void **state)
     arena_free(a);
 }
 
+/* Blocks go from one arena to the next; several at once never share one. */
+static void test_blocks_are_used_again(void **state)
+{
+    struct arena *a[20];
+    char *text[20][50];
+
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 20; i++) {
+            a[i] = arena_new((size_t)1 << (8 + i % 10));
+            for (int k = 0; k < 50; k++) {
+                size_t len = (size_t)(37 * k * (i + 1)) % 9000;
+
+                text[i][k] = arena_alloc(a[i], len + 1);
+                memset(text[i][k], 'a' + (i + k) % 26, len);
+                text[i][k][len] = '\0';
+            }
+        }
+        for (int i = 0; i < 20; i++) {
+            for (int k = 0; k < 50; k++) {
+                size_t len = (size_t)(37 * k * (i + 1)) % 9000;
+
+                assert_int_equal(strlen(text[i][k]), len);
+                assert_true(len == 0 || (text[i][k][0] == 'a' + (i + k) % 26 && text[i][k][len - 1] == text[i][k][0]));
+            }
+            arena_free(a[i]);
+        }
+    }
+    mem_trim();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_heap_helpers),
-        cmocka_unit_test(test_arena_keeps_everything_it_gave),
-        cmocka_unit_test(test_arena_bytes),
-        cmocka_unit_test(test_arena_text),
+        cmocka_unit_test(test_heap_helpers),          cmocka_unit_test(test_arena_keeps_everything_it_gave),
+        cmocka_unit_test(test_arena_bytes),           cmocka_unit_test(test_arena_text),
+        cmocka_unit_test(test_blocks_are_used_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
