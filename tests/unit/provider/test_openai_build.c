@@ -85,7 +85,7 @@ static void bodies(void **state)
 #define TOOLS "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
 #define HI    "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
 
-static void shapes(void **state)
+static void messages(void **state)
 {
     const struct build_row rows[] = {
         {"roles and tools",
@@ -115,6 +115,16 @@ static void shapes(void **state)
          "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,AA==\"}}]},"
          "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://x/z\"}}]}]}",
          NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_true(builds("openai", &rows[i]));
+}
+
+static void params(void **state)
+{
+    const struct build_row rows[] = {
         {"batch line of this dialect",
          {.base_url = "http://h/v1",
           .vendor_model = "m",
@@ -279,11 +289,9 @@ static void finds_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies),
-        cmocka_unit_test(shapes),
-        cmocka_unit_test(url_headers_and_signature),
-        cmocka_unit_test(refuses),
-        cmocka_unit_test(refuses_a_huge_body),
+        cmocka_unit_test(bodies),        cmocka_unit_test(messages),
+        cmocka_unit_test(params),        cmocka_unit_test(url_headers_and_signature),
+        cmocka_unit_test(refuses),       cmocka_unit_test(refuses_a_huge_body),
         cmocka_unit_test(finds_by_name),
     };
 

@@ -246,89 +246,88 @@ static void why_tells_and_hides(void **state)
     }
 }
 
+#define OPENROUTER \
+    "{\"error\":{\"message\":\"Rate limit exceeded\",\"code\":429,\"metadata\":{\"headers\":{\"X-RateLimit-Limit\":" \
+    "\"20\",\"X-RateLimit-Reset\":\"1763812830000\"}}}}"
+static const struct {
+    int status;
+    const char *head;
+    const char *body;
+    int64_t retry_after_us;
+    enum retry_hint hint;
+} hint_rows[] = {
+    {429, "retry-after: 2\r\n", "", 2000000, RETRY_HINT_NONE},
+    {429, "HTTP/2 429\r\nRetry-After: 1.5\r\nX-Should-Retry: true\r\n\r\n", "", 1500000, RETRY_HINT_YES},
+    {429, "x-should-retry: false\r\n", "", -1, RETRY_HINT_NO},
+    {500, "x-should-retry: false\r\nretry-after: 9\r\n", "", -1, RETRY_HINT_NO}, /* 41: only where it means waiting */
+    {503, "retry-after: 9\r\n", "", 9000000, RETRY_HINT_NONE},
+    {529, "retry-after: 9\r\n", "", 9000000, RETRY_HINT_NONE},
+    {429, "retry-after-ms: 660\r\n", "", 660000, RETRY_HINT_NONE},
+    {429, "retry-after-ms: 660\r\nretry-after: 1\r\n", "", 660000, RETRY_HINT_NONE},
+    {429, "retry-after-ms: 0\r\nretry-after: 1\r\n", "", 1000000, RETRY_HINT_NONE}, /* Azure */
+    {429, "retry-after: 0\r\n", "", 0, RETRY_HINT_NONE},
+    {429, "retry-after: -1\r\n", "", -1, RETRY_HINT_NONE},
+    {429, "retry-after: soon\r\n", "", -1, RETRY_HINT_NONE},
+    {429, "retry-after: 1e3\r\n", "", -1, RETRY_HINT_NONE},
+    {429, "retry-after: 9999999999999999999999\r\n", "", 86400000000, RETRY_HINT_NONE},
+    {429, "retry-after: Sat, 22 Nov 2025 12:00:07 GMT\r\n", "", 7000000, RETRY_HINT_NONE},
+    {429, "retry-after: Saturday, 22-Nov-25 12:00:07 GMT\r\n", "", 7000000, RETRY_HINT_NONE},
+    {429, "retry-after: Sat Nov 22 12:00:07 2025\r\n", "", 7000000, RETRY_HINT_NONE},
+    {429, "retry-after: Sat, 22 Nov 2025 11:00:00 GMT\r\n", "", 0, RETRY_HINT_NONE},
+    {429, "retry-after: Sat, 22 Foo 2025 11:00:00 GMT\r\n", "", -1, RETRY_HINT_NONE},
+    {429, "retry-after: 1\r\nretry-after: 3\r\n", "", 3000000, RETRY_HINT_NONE}, /* the last one wins */
+    /* resets: of the limit that is used up; only without Retry-After, only for 429 */
+    {429, "x-ratelimit-reset-requests: 21m36.001s\r\nx-ratelimit-reset-tokens: 6ms\r\n", "", 6000, RETRY_HINT_NONE},
+    {429,
+     "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 1m26.4s\r\n"
+     "x-ratelimit-remaining-tokens: 100\r\nx-ratelimit-reset-tokens: 6ms\r\n",
+     "", 86400000, RETRY_HINT_NONE},
+    {429, "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 8.64s\r\nretry-after: 1\r\n", "", 1000000,
+     RETRY_HINT_NONE},
+    {429,
+     "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 6s\r\n"
+     "x-ratelimit-remaining-tokens: 100\r\nx-ratelimit-reset-tokens: 60s\r\n",
+     "", 6000000, RETRY_HINT_NONE},
+    {503, "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 8.64s\r\n", "", -1, RETRY_HINT_NONE},
+    {429, "x-ratelimit-remaining-tokens: 200000\r\nx-ratelimit-reset-tokens: 0s\r\n", "", -1, RETRY_HINT_NONE},
+    {429, "x-ratelimit-reset-requests: 60\r\n", "", 60000000, RETRY_HINT_NONE}, /* Azure */
+    {429, "x-ratelimit-reset: 1763812803\r\n", "", 3000000, RETRY_HINT_NONE},
+    {429, "x-ratelimit-reset: 1763812804500\r\n", "", 4500000, RETRY_HINT_NONE},
+    {429, "x-ratelimit-reset-requests: 2025-11-22T12:00:08Z\r\n", "", 8000000, RETRY_HINT_NONE},
+    {429, "x-ratelimit-reset-requests: 1970-01-01T00:00:00Z\r\n", "", -1, RETRY_HINT_NONE},
+    {429, "x-ratelimit-reset-requests: 1m2x\r\n", "", -1, RETRY_HINT_NONE},
+    {429, "", OPENROUTER, 30000000, RETRY_HINT_NONE},
+    /* 43: names of other vendors; Azure's -1 is no limit */
+    {429, "x-ratelimit-remaining-project-tokens: 0\r\nx-ratelimit-reset-project-tokens: 2s\r\n", "", 2000000,
+     RETRY_HINT_NONE},
+    {429, "x-ratelimit-type: UserByModelByDay\r\nx-ratelimit-timeremaining: 77\r\n", "", 77000000, RETRY_HINT_NONE},
+    {429,
+     "x-ratelimit-remaining-requests: -1\r\nx-ratelimit-reset-requests: 60\r\nx-ratelimit-remaining-tokens: 0\r\n"
+     "x-ratelimit-reset-tokens: 3\r\n",
+     "", 3000000, RETRY_HINT_NONE},
+    {429, "x-ratelimit-remaining-tokens: 9223372036854767616\r\nx-ratelimit-reset-tokens: 24m28.8s\r\n", "", 1468800000,
+     RETRY_HINT_NONE},
+    {429, "x-ratelimit-remaining-requests-day: 0\r\nx-ratelimit-reset-requests-day: 3554.371318101883\r\n", "",
+     3554371318, RETRY_HINT_NONE},
+    {429, "ratelimit-remaining: 0\r\nratelimit-reset: 1\r\n", "", 1000000, RETRY_HINT_NONE},
+    {429, "anthropic-ratelimit-tokens-remaining: 0\r\nanthropic-ratelimit-tokens-reset: 2025-11-22T12:00:08Z\r\n", "",
+     8000000, RETRY_HINT_NONE}, /* a proxy in front of Anthropic */
+    /* a body's words are no hint */
+    {429, "", ERR("null", "x", "Please try again in 1.2s"), -1, RETRY_HINT_NONE},
+    {401, "retry-after: 9\r\n", "", -1, RETRY_HINT_NONE},
+};
+
 static void hints(void **state)
 {
-    static const char openrouter[] = "{\"error\":{\"message\":\"Rate limit "
-                                     "exceeded\",\"code\":429,\"metadata\":{\"headers\":{\"X-RateLimit-Limit\":\"20\","
-                                     "\"X-RateLimit-Reset\":\"1763812830000\"}}}}";
-    static const struct {
-        int status;
-        const char *head;
-        const char *body;
-        int64_t retry_after_us;
-        enum retry_hint hint;
-    } cases[] = {
-        {429, "retry-after: 2\r\n", "", 2000000, RETRY_HINT_NONE},
-        {429, "HTTP/2 429\r\nRetry-After: 1.5\r\nX-Should-Retry: true\r\n\r\n", "", 1500000, RETRY_HINT_YES},
-        {429, "x-should-retry: false\r\n", "", -1, RETRY_HINT_NO},
-        {500, "x-should-retry: false\r\nretry-after: 9\r\n", "", -1,
-         RETRY_HINT_NO}, /* 41: only where it means waiting */
-        {503, "retry-after: 9\r\n", "", 9000000, RETRY_HINT_NONE},
-        {529, "retry-after: 9\r\n", "", 9000000, RETRY_HINT_NONE},
-        {429, "retry-after-ms: 660\r\n", "", 660000, RETRY_HINT_NONE},
-        {429, "retry-after-ms: 660\r\nretry-after: 1\r\n", "", 660000, RETRY_HINT_NONE},
-        {429, "retry-after-ms: 0\r\nretry-after: 1\r\n", "", 1000000, RETRY_HINT_NONE}, /* Azure */
-        {429, "retry-after: 0\r\n", "", 0, RETRY_HINT_NONE},
-        {429, "retry-after: -1\r\n", "", -1, RETRY_HINT_NONE},
-        {429, "retry-after: soon\r\n", "", -1, RETRY_HINT_NONE},
-        {429, "retry-after: 1e3\r\n", "", -1, RETRY_HINT_NONE},
-        {429, "retry-after: 9999999999999999999999\r\n", "", 86400000000, RETRY_HINT_NONE},
-        {429, "retry-after: Sat, 22 Nov 2025 12:00:07 GMT\r\n", "", 7000000, RETRY_HINT_NONE},
-        {429, "retry-after: Saturday, 22-Nov-25 12:00:07 GMT\r\n", "", 7000000, RETRY_HINT_NONE},
-        {429, "retry-after: Sat Nov 22 12:00:07 2025\r\n", "", 7000000, RETRY_HINT_NONE},
-        {429, "retry-after: Sat, 22 Nov 2025 11:00:00 GMT\r\n", "", 0, RETRY_HINT_NONE},
-        {429, "retry-after: Sat, 22 Foo 2025 11:00:00 GMT\r\n", "", -1, RETRY_HINT_NONE},
-        {429, "retry-after: 1\r\nretry-after: 3\r\n", "", 3000000, RETRY_HINT_NONE}, /* the last one wins */
-        /* resets: of the limit that is used up; only without Retry-After, only for 429 */
-        {429, "x-ratelimit-reset-requests: 21m36.001s\r\nx-ratelimit-reset-tokens: 6ms\r\n", "", 6000, RETRY_HINT_NONE},
-        {429,
-         "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 1m26.4s\r\n"
-         "x-ratelimit-remaining-tokens: 100\r\nx-ratelimit-reset-tokens: 6ms\r\n",
-         "", 86400000, RETRY_HINT_NONE},
-        {429, "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 8.64s\r\nretry-after: 1\r\n", "",
-         1000000, RETRY_HINT_NONE},
-        {429,
-         "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 6s\r\n"
-         "x-ratelimit-remaining-tokens: 100\r\nx-ratelimit-reset-tokens: 60s\r\n",
-         "", 6000000, RETRY_HINT_NONE},
-        {503, "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 8.64s\r\n", "", -1, RETRY_HINT_NONE},
-        {429, "x-ratelimit-remaining-tokens: 200000\r\nx-ratelimit-reset-tokens: 0s\r\n", "", -1, RETRY_HINT_NONE},
-        {429, "x-ratelimit-reset-requests: 60\r\n", "", 60000000, RETRY_HINT_NONE}, /* Azure */
-        {429, "x-ratelimit-reset: 1763812803\r\n", "", 3000000, RETRY_HINT_NONE},
-        {429, "x-ratelimit-reset: 1763812804500\r\n", "", 4500000, RETRY_HINT_NONE},
-        {429, "x-ratelimit-reset-requests: 2025-11-22T12:00:08Z\r\n", "", 8000000, RETRY_HINT_NONE},
-        {429, "x-ratelimit-reset-requests: 1970-01-01T00:00:00Z\r\n", "", -1, RETRY_HINT_NONE},
-        {429, "x-ratelimit-reset-requests: 1m2x\r\n", "", -1, RETRY_HINT_NONE},
-        {429, "", openrouter, 30000000, RETRY_HINT_NONE},
-        /* 43: names of other vendors; Azure's -1 is no limit */
-        {429, "x-ratelimit-remaining-project-tokens: 0\r\nx-ratelimit-reset-project-tokens: 2s\r\n", "", 2000000,
-         RETRY_HINT_NONE},
-        {429, "x-ratelimit-type: UserByModelByDay\r\nx-ratelimit-timeremaining: 77\r\n", "", 77000000, RETRY_HINT_NONE},
-        {429,
-         "x-ratelimit-remaining-requests: -1\r\nx-ratelimit-reset-requests: 60\r\nx-ratelimit-remaining-tokens: 0\r\n"
-         "x-ratelimit-reset-tokens: 3\r\n",
-         "", 3000000, RETRY_HINT_NONE},
-        {429, "x-ratelimit-remaining-tokens: 9223372036854767616\r\nx-ratelimit-reset-tokens: 24m28.8s\r\n", "",
-         1468800000, RETRY_HINT_NONE},
-        {429, "x-ratelimit-remaining-requests-day: 0\r\nx-ratelimit-reset-requests-day: 3554.371318101883\r\n", "",
-         3554371318, RETRY_HINT_NONE},
-        {429, "ratelimit-remaining: 0\r\nratelimit-reset: 1\r\n", "", 1000000, RETRY_HINT_NONE},
-        {429, "anthropic-ratelimit-tokens-remaining: 0\r\nanthropic-ratelimit-tokens-reset: 2025-11-22T12:00:08Z\r\n",
-         "", 8000000, RETRY_HINT_NONE}, /* a proxy in front of Anthropic */
-        /* a body's words are no hint */
-        {429, "", ERR("null", "x", "Please try again in 1.2s"), -1, RETRY_HINT_NONE},
-        {401, "retry-after: 9\r\n", "", -1, RETRY_HINT_NONE},
-    };
-
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(hint_rows); i++) {
         struct reply r;
 
-        reply_read(&r, cases[i].status, cases[i].head, cases[i].body);
-        if (r.o.retry_after_us != cases[i].retry_after_us)
-            print_error("row %zu: %s", i, cases[i].head);
-        assert_int_equal(r.o.retry_after_us, cases[i].retry_after_us);
-        assert_int_equal(r.o.hint, cases[i].hint);
+        reply_read(&r, hint_rows[i].status, hint_rows[i].head, hint_rows[i].body);
+        if (r.o.retry_after_us != hint_rows[i].retry_after_us)
+            print_error("row %zu: %s", i, hint_rows[i].head);
+        assert_int_equal(r.o.retry_after_us, hint_rows[i].retry_after_us);
+        assert_int_equal(r.o.hint, hint_rows[i].hint);
         reply_done(&r);
     }
 }
