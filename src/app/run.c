@@ -14,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "app/admin.h"
 #include "app/build_id.h"
 #include "app/config.h"
 #include "app/wire.h"
@@ -44,6 +45,7 @@ struct member {
     pthread_t thread;
     struct loop *loop; /* made by main, run by the thread */
     struct crew crew;  /* the thread's */
+    struct admin_worker watched;
     int exit_code;     /* written by the thread before it posts on_member_over() */
 };
 
@@ -60,6 +62,7 @@ struct process {
     struct wiring wiring;
     struct loop *loop;
     struct rng rng;
+    struct admin *admin;
     int signal_fd;
     struct watch *signals;
     struct reach reaches[2]; /* reaches[wiring.n_redis_urls]; the first also leases the slot and is kept for it */
@@ -98,8 +101,11 @@ static void *member_main(void *arg)
     m->exit_code = EXIT_INTERNAL;
     if (crew_init(&m->crew, &m->process->wiring, m->loop, m->process->slot_name, m->index, on_worker_stopped, m) < 0)
         m->exit_code = EXIT_CONFIG;
-    else if (worker_start(m->crew.worker) == 0)
+    else if (worker_start(m->crew.worker) == 0) {
+        admin_worker_begin(&m->watched);
         loop_run(m->loop);
+    }
+    admin_worker_end(&m->watched);
     crew_done(&m->crew);
     mem_trim();
     buf_trim();
@@ -139,6 +145,7 @@ static void drain_all(struct process *p)
     if (p->is_draining)
         return;
     p->is_draining = true;
+    status_set_life(admin_status(p->admin), LIFE_DRAINING);
     for (int i = 0; i < p->n_members && p->members[i].loop != NULL; i++)
         loop_post(p->members[i].loop, drain_member, &p->members[i]);
     if (p->n_running == 0)
@@ -151,6 +158,7 @@ static void on_member_over(void *arg)
     struct process *p = m->process;
 
     pthread_join(m->thread, NULL);
+    admin_unwatch(p->admin, m->index);
     if (p->exit_code == 0)
         p->exit_code = m->exit_code;
     if (--p->n_running == 0)
@@ -164,6 +172,8 @@ static void start_members(struct process *p)
     timer_stop(p->loop, &p->start_timeout);
     log_event(LOG_INFO, "starting", "version=\"%s\" build=\"%s\" group=\"%s\" slot=\"%s\" workers=%d", build_version,
               build_commit, p->config->kafka.group, p->slot_name, p->n_members);
+    status_set_slot(admin_status(p->admin), p->slot_name);
+    status_set_life(admin_status(p->admin), LIFE_RUNNING);
     for (int i = 0; i < p->n_members; i++) {
         struct member *m = &p->members[i];
 
@@ -172,6 +182,7 @@ static void start_members(struct process *p)
         m->loop = loop_new();
         CHECK(m->loop != NULL);
         p->n_running++;
+        admin_watch(p->admin, i, &m->watched, m->loop, &m->crew.worker);
         CHECK(pthread_create(&m->thread, NULL, member_main, m) == 0);
     }
 }
@@ -330,6 +341,7 @@ static int count_workers(const struct config *c)
 
 static void process_done(struct process *p)
 {
+    admin_free(p->admin);
     for (int i = 0; i < p->n_members; i++)
         loop_free(p->members[i].loop);
     mem_free(p->members);
@@ -360,7 +372,10 @@ static int run(const struct config *config, struct loop *loop, bool is_dev)
     p.members = mem_zero(sizeof(*p.members) * (size_t)p.n_members);
     if (config->kafka.slot != NULL)
         snprintf(p.slot_name, sizeof(p.slot_name), "%s", config->kafka.slot);
-    if (p.wiring.n_redis_urls == 0) {
+    p.exit_code = admin_new(p.loop, &p.wiring, p.n_members, &p.admin);
+    if (p.exit_code != 0) {
+        loop_stop(p.loop);
+    } else if (p.wiring.n_redis_urls == 0) {
         start_members(&p);
     } else if (reach_redis(&p) < 0) {
         p.exit_code = EXIT_CONFIG;

@@ -15,6 +15,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "impl/broker_kafka.h"
 #include "impl/broker_mem.h"
 #include "impl/http_curl.h"
@@ -77,7 +78,8 @@ static void make_providers(struct wiring *w, struct provider *out)
                                    .index = (int)i,
                                    .ops = provider_find(p->api_name),
                                    .base_url = p->base_url,
-                                   .ca_file = p->ca_file};
+                                   .ca_file = p->ca_file,
+                                   .ad_hoc_metrics = metrics_model(p->name, "other")};
         out[i].keys = make_keys(w, p, &out[i].n_keys);
         CHECK(out[i].ops != NULL); /* the option table lists the dialects */
     }
@@ -182,6 +184,7 @@ static void make_models(struct wiring *w, const struct provider *providers)
             .index = (int)i,
             .provider = &providers[m->provider - c->providers],
             .vendor_model = m->name,
+            .metrics = metrics_model(m->provider->name, m->id),
             .aliases = m->aliases.items,
             .n_aliases = m->aliases.n,
             .price = {m->price.input, m->price.output, m->price.cached_input},

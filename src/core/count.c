@@ -23,7 +23,7 @@ void count_attempt(const struct call *c, const struct outcome *o)
                             .duration_us = o->duration_us,
                             .ttft_us = o->ttft_us,
                             .throttle_us = o->throttle_us,
-                            .reason = (int)c->permit.throttle,
+                            .reason = (int)(c->was_gated ? THROTTLE_BREAKER : c->permit.throttle),
                             .tokens = {[TOKENS_INPUT] = o->usage.input_tokens,
                                        [TOKENS_OUTPUT] = o->usage.output_tokens,
                                        [TOKENS_CACHED] = o->usage.cached_input_tokens,

@@ -3,18 +3,21 @@
  * thread, but for report_free(). */
 #include "engine/report.h"
 
-#include <stdlib.h>
+#include <assert.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "core/health.h"
 #include "core/registry.h"
 #include "engine/worker_internal.h"
 
 static const char *const step_names[STEP_MAX] = {
-    [STEP_CLAIM] = "claim", [STEP_DECODE] = "decode", [STEP_PLAN] = "plan",       [STEP_STAGE] = "stage",
-    [STEP_MERGE] = "merge", [STEP_ENCODE] = "encode", [STEP_PUBLISH] = "publish",
+    [STEP_CLAIM] = "claim", [STEP_DECODE] = "decode", [STEP_IDENTIFY] = "identify", [STEP_PLAN] = "plan",
+    [STEP_STAGE] = "stage", [STEP_MERGE] = "merge",   [STEP_ENCODE] = "encode",     [STEP_PUBLISH] = "publish",
 };
+
+static_assert(ARRAY_LEN(step_names) == STEP_MAX, "a name for each step");
 
 static const char *waiting_of(const struct call *c)
 {
@@ -22,6 +25,8 @@ static const char *waiting_of(const struct call *c)
     const char *throttle;
 
     switch (c->state) {
+    case CALL_GATED:
+        return "breaker";
     case CALL_ASKING:
         throttle = throttle_name(c->permit.throttle);
         return throttle != NULL ? throttle : "permit";
@@ -39,6 +44,7 @@ static const char *waiting_of(const struct call *c)
 static const char *state_of(const struct call *c)
 {
     switch (c->state) {
+    case CALL_GATED:
     case CALL_ASKING:
         return "waiting";
     case CALL_SENDING:
@@ -105,7 +111,7 @@ static void take_job(struct arena *a, struct report_job *out, const struct job *
                                .topic = arena_strdup(a, j->pos.topic),
                                .partition = j->pos.partition,
                                .offset = j->pos.offset,
-                               .step = step_names[j->step] != NULL ? step_names[j->step] : "other",
+                               .step = step_names[j->step],
                                .waiting = job_waiting(j, calls),
                                .age_ms = wall_ms - j->read_ms,
                                .record_age_ms = j->ts_ms > 0 ? wall_ms - j->ts_ms : -1,
@@ -115,9 +121,9 @@ static void take_job(struct arena *a, struct report_job *out, const struct job *
 
 /* The jobs to be listed, while they are chosen. */
 struct choice {
-    const struct job **jobs; /* jobs[n] */
+    const struct job **jobs; /* jobs[n], oldest first */
     int n;
-    int cap;
+    int max;
     const char *job_id; /* NULL: any */
     struct arena *arena;
 };
@@ -130,46 +136,45 @@ static bool is_chosen(const struct choice *c, const struct job *j)
            strcmp(position_of(c->arena, j), c->job_id) == 0;
 }
 
-static void choose(struct choice *c, const struct job *j)
+static bool is_older(const struct job *a, const struct job *b)
 {
-    if (!is_chosen(c, j))
-        return;
-    if (c->n == c->cap) {
-        c->cap = c->cap * 2 + 64;
-        c->jobs = mem_resize(c->jobs, (size_t)c->cap * sizeof(struct job *)); /* NOLINT(bugprone-sizeof-expression) */
-    }
-    c->jobs[c->n++] = j;
+    return a->read_ms != b->read_ms ? a->read_ms < b->read_ms : a->pos.offset < b->pos.offset;
 }
 
-static int by_age(const void *a, const void *b)
+/* A partition's jobs come in order, so that most of them are younger than all that are kept and cost one comparison. */
+static void choose(struct choice *c, const struct job *j)
 {
-    const struct job *x = *(const struct job *const *)a, *y = *(const struct job *const *)b;
+    int i = c->n;
 
-    if (x->read_ms != y->read_ms)
-        return x->read_ms < y->read_ms ? -1 : 1;
-    return x->pos.offset < y->pos.offset ? -1 : x->pos.offset > y->pos.offset;
+    if (!is_chosen(c, j) || (c->n == c->max && !is_older(j, c->jobs[c->n - 1])))
+        return;
+    if (c->n < c->max)
+        c->n++;
+    else
+        i--;
+    for (; i > 0 && is_older(j, c->jobs[i - 1]); i--)
+        c->jobs[i] = c->jobs[i - 1];
+    c->jobs[i] = j;
 }
 
 static void take_jobs(struct report *r, const struct worker *w, int max_jobs, const char *job_id)
 {
-    struct choice c = {.job_id = job_id, .arena = r->arena};
+    struct choice c = {.max = max_jobs, .job_id = job_id, .arena = r->arena};
     struct report_job *out;
 
     if (max_jobs <= 0)
         return;
+    c.jobs = arena_alloc(r->arena, (size_t)max_jobs * sizeof(const struct job *));
     LIST_EACH (p, &w->partitions)
         LIST_EACH (it, &LIST_ENTRY(p, struct partition, link)->jobs)
             choose(&c, LIST_ENTRY(it, struct job, link));
     LIST_EACH (it, &w->orphans)
         choose(&c, LIST_ENTRY(it, struct job, link));
-    if (c.n > 1)
-        qsort(c.jobs, (size_t)c.n, sizeof(struct job *), by_age);
-    r->n_jobs_listed = c.n < max_jobs ? c.n : max_jobs;
-    out = arena_zero(r->arena, sizeof(*out) * (size_t)(r->n_jobs_listed + 1));
-    for (int i = 0; i < r->n_jobs_listed; i++)
+    out = arena_zero(r->arena, sizeof(*out) * (size_t)(c.n + 1));
+    for (int i = 0; i < c.n; i++)
         take_job(r->arena, &out[i], c.jobs[i], r->wall_ms);
+    r->n_jobs_listed = c.n;
     r->jobs = out;
-    mem_free(c.jobs);
 }
 
 static void take_part(struct report *r, struct report_part *out, const struct partition *p)
@@ -241,6 +246,17 @@ static void take_pools(struct report *r, const struct worker *w)
     r->n_pools = l->n_views;
 }
 
+static void take_breakers(struct report *r, const struct worker *w)
+{
+    int n = (int)w->env.registry->n_models;
+    int *out = arena_zero(r->arena, sizeof(*out) * (size_t)(n + 1));
+
+    for (int i = 0; i < n; i++)
+        out[i] = (int)health_breaker_state(w->env.health, i);
+    r->breakers = out;
+    r->n_breakers = n;
+}
+
 struct report *report_new(const struct worker *w, int max_jobs, const char *job_id)
 {
     struct arena *a = arena_new(4096);
@@ -256,6 +272,7 @@ struct report *report_new(const struct worker *w, int max_jobs, const char *job_
     r->is_limiter_down = w->env.limiter->is_down && w->env.limiter->n_views > 0;
     take_parts(r, w);
     take_pools(r, w);
+    take_breakers(r, w);
     take_jobs(r, w, max_jobs, job_id);
     return r;
 }
