@@ -16,7 +16,8 @@
 #define LIMIT             ",\"generationConfig\":{\"maxOutputTokens\":64"
 #define BASE(m)           .base_url = "https://g", .vendor_model = m, .max_output_tokens = 64
 #define TOOLS             "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
-#define CHOSEN            ",\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\"}]}],\"toolConfig\":{\"functionCallingConfig\":"
+#define CONFIG            ",\"toolConfig\":{\"functionCallingConfig\":"
+#define CHOSEN            ",\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\"}]}]" CONFIG
 #define CALLS \
     "[{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}," \
     "{\"id\":\"c2\",\"function\":{\"name\":\"g\",\"arguments\":\"\"},\"extra_content\":{\"google\":" \
