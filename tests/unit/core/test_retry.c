@@ -81,8 +81,8 @@ static void test_provider_decides(void **state)
     assert_false(retry_judge(&conf, &bad, 2, INT64_MAX, &rng).is_again);
 }
 
-/* 1000 whole schedules: every wait within [step / 2, step], and they spread. */
-static void test_schedule(void **state)
+/* D-18: 1000 whole schedules: every wait within [step / 2, step], and they spread. */
+static void test_d18_schedule(void **state)
 {
     static const int64_t bands[] = {500 * MS, SECOND, 2 * SECOND, 4 * SECOND, 4 * SECOND};
     struct outcome o = outcome_of(FAULT_PROVIDER_ERROR);
@@ -170,6 +170,51 @@ static void test_pause_when_giving_up(void **state)
     assert_int_equal(retry_judge(&conf, &o, 1, INT64_MAX, &rng).pause_us, 0);
 }
 
+/* Where else a call may go with a fault, and what the fault says of the model. */
+static void test_elsewhere(void **state)
+{
+    static const struct {
+        enum fault fault;
+        bool another_key, another_model;
+        enum sign sign;
+    } rows[] = {
+        {FAULT_RATE_LIMITED, true, true, SIGN_NONE},
+        {FAULT_OVERLOADED, false, true, SIGN_BAD},
+        {FAULT_QUOTA_EXHAUSTED, true, true, SIGN_NONE},
+        {FAULT_TIMEOUT, false, true, SIGN_BAD},
+        {FAULT_NETWORK, false, true, SIGN_BAD},
+        {FAULT_PROVIDER_ERROR, false, true, SIGN_BAD},
+        {FAULT_AUTH, true, true, SIGN_NONE},
+        {FAULT_INVALID_REQUEST, false, false, SIGN_NONE},
+        {FAULT_MODEL_NOT_FOUND, false, true, SIGN_NONE},
+        {FAULT_CONTEXT_LENGTH, false, true, SIGN_NONE},
+        {FAULT_CONTENT_FILTERED, false, true, SIGN_NONE},
+        {FAULT_BAD_RESPONSE, false, true, SIGN_BAD},
+        {FAULT_EMPTY_ANSWER, false, true, SIGN_GOOD},
+        {FAULT_CANCELLED, false, false, SIGN_UNKNOWN},
+        {FAULT_DEADLINE_EXCEEDED, false, false, SIGN_SILENT},
+        {FAULT_CIRCUIT_OPEN, false, true, SIGN_UNKNOWN},
+        {FAULT_LIMITER_UNAVAILABLE, false, false, SIGN_UNKNOWN},
+        {FAULT_BUDGET_EXCEEDED, false, false, SIGN_UNKNOWN},
+        {FAULT_OVER_POOL, false, true, SIGN_UNKNOWN},
+        {FAULT_UNKNOWN_MODEL, false, false, SIGN_UNKNOWN},
+    };
+    struct outcome o;
+
+    (void)state;
+    assert_int_equal(ARRAY_LEN(rows), FAULT_MAX - 1);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        o = outcome_of(rows[i].fault);
+        assert_int_equal(retry_may_change_key(&o), rows[i].another_key);
+        assert_int_equal(retry_may_fall_back(&o), rows[i].another_model);
+        assert_int_equal(retry_sign(&o), rows[i].sign);
+    }
+    outcome_init(&o);
+    assert_int_equal(retry_sign(&o), SIGN_GOOD);
+    outcome_fail(&o, FAULT_NETWORK, "local", "no descriptor"); /* our own trouble */
+    assert_int_equal(retry_sign(&o), SIGN_UNKNOWN);
+}
+
 static void test_time_left(void **state)
 {
     static const struct {
@@ -213,9 +258,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classes),         cmocka_unit_test(test_provider_decides),
-        cmocka_unit_test(test_schedule),        cmocka_unit_test(test_hint_is_floor),
+        cmocka_unit_test(test_d18_schedule),    cmocka_unit_test(test_hint_is_floor),
         cmocka_unit_test(test_hint_of_nothing), cmocka_unit_test(test_pause_when_giving_up),
-        cmocka_unit_test(test_time_left),
+        cmocka_unit_test(test_time_left),       cmocka_unit_test(test_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,6 +93,11 @@ static struct outcome full(void)
     o.response_model = TEXT_LIT("gpt-4o-2024");
     o.request_id = TEXT_LIT("req_\"1");
     o.raw_finish = TEXT_LIT("length");
+    o.request_model = TEXT_LIT("chatgpt");
+    o.served_model = TEXT_LIT("claude");
+    o.fallback_index = 2;
+    o.key_id = "0123456789ab";
+    o.breaker_state = "half_open";
     o.finish = FINISH_LENGTH;
     o.usage = (struct usage){10, 20, 0, 20};
     o.cost_nusd = 0;
@@ -112,10 +117,10 @@ static struct outcome full(void)
 
 static void assert_same(const struct outcome *a, const struct outcome *b)
 {
-    struct text ta[] = {a->answer,     a->refusal,    a->reasoning, a->response_model,
-                        a->request_id, a->raw_finish, a->tool_calls};
-    struct text tb[] = {b->answer,     b->refusal,    b->reasoning, b->response_model,
-                        b->request_id, b->raw_finish, b->tool_calls};
+    struct text ta[] = {a->answer,     a->refusal,    a->reasoning,     a->response_model, a->request_id,
+                        a->raw_finish, a->tool_calls, a->request_model, a->served_model};
+    struct text tb[] = {b->answer,     b->refusal,    b->reasoning,     b->response_model, b->request_id,
+                        b->raw_finish, b->tool_calls, b->request_model, b->served_model};
 
     for (size_t i = 0; i < ARRAY_LEN(ta); i++) {
         assert_int_equal(ta[i].p == NULL, tb[i].p == NULL);
@@ -128,6 +133,13 @@ static void assert_same(const struct outcome *a, const struct outcome *b)
         assert_string_equal(a->detail, b->detail);
     if (a->throttle_reason != NULL)
         assert_string_equal(a->throttle_reason, b->throttle_reason);
+    assert_int_equal(a->key_id == NULL, b->key_id == NULL);
+    if (a->key_id != NULL)
+        assert_string_equal(a->key_id, b->key_id);
+    assert_int_equal(a->breaker_state == NULL, b->breaker_state == NULL);
+    if (a->breaker_state != NULL)
+        assert_string_equal(a->breaker_state, b->breaker_state);
+    assert_int_equal(a->fallback_index, b->fallback_index);
     assert_int_equal(a->http_status, b->http_status);
     assert_int_equal(a->hint, b->hint);
     assert_int_equal(a->finish, b->finish);
