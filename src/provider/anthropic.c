@@ -188,7 +188,7 @@ static void add_tools(struct building *b)
     }
     if (b->q->tool_choice.p == NULL)
         return;
-    if (tools.p == NULL || build_is_refused(b, "tool_choice"))
+    if (!build_has_tools(b) || build_is_refused(b, "tool_choice"))
         build_drop(b, TEXT_LIT("tool_choice")); /* the API refuses a choice of nothing */
     else
         add_tool_choice(b);

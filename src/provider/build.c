@@ -158,6 +158,11 @@ struct text build_tools(struct building *b)
     return TEXT_NONE;
 }
 
+bool build_has_tools(const struct building *b)
+{
+    return (b->q->tools.p != NULL || build_own_param(b, "tools") != NULL) && !build_is_refused(b, "tools");
+}
+
 bool build_has_images(struct building *b)
 {
     bool has_image = false;

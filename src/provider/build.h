@@ -48,6 +48,8 @@ bool build_is_one_of(struct text t, const char *const *words, size_t n);
 
 /* Tools and images as the model may have them: with a note, TEXT_NONE or false, when it refuses them. */
 struct text build_tools(struct building *b);
+/* Will there be tools, ours or in the dialect's own words? */
+bool build_has_tools(const struct building *b);
 bool build_has_images(struct building *b);
 /* Is there a part or call in this message that will be sent? */
 bool build_has_content(struct building *b, const struct chat_message *m, bool has_images);

@@ -271,7 +271,7 @@ static void add_tools(struct building *b)
         write_tools(b, tools);
     if (b->q->tool_choice.p == NULL)
         return;
-    if (tools.p == NULL || build_is_refused(b, "tool_choice"))
+    if (!build_has_tools(b) || build_is_refused(b, "tool_choice"))
         build_drop(b, TEXT_LIT("tool_choice"));
     else
         write_tool_choice(b);

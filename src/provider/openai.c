@@ -211,7 +211,7 @@ static void add_tools(struct building *b)
         jw_kv_raw(&b->w, "tools", tools);
     if (b->q->tool_choice.p == NULL)
         return;
-    if (tools.p == NULL || build_is_refused(b, "tool_choice"))
+    if (!build_has_tools(b) || build_is_refused(b, "tool_choice"))
         build_drop(b, TEXT_LIT("tool_choice"));
     else
         jw_kv_raw(&b->w, "tool_choice", b->q->tool_choice);
