@@ -61,7 +61,7 @@ tutti_module(http USES tutti_outcome tutti_loop tutti_base PkgConfig::CURL)
 tutti_module(limiter USES tutti_redis tutti_outcome tutti_loop tutti_base)
 tutti_module(journal USES tutti_redis tutti_outcome tutti_loop tutti_base PkgConfig::ZLIB)
 tutti_module(provider USES tutti_outcome tutti_loop tutti_base)
-tutti_module(merge USES tutti_outcome tutti_base)
+tutti_module(merge USES tutti_outcome tutti_base PkgConfig::PCRE2 m)
 tutti_module(sim USES tutti_loop tutti_base PkgConfig::EVENT PkgConfig::EVENT_EXTRA PkgConfig::JANSSON m)
 tutti_module(app USES tutti_engine tutti_core tutti_broker tutti_http tutti_limiter tutti_journal tutti_redis
              tutti_provider tutti_merge tutti_sim tutti_build_id tutti_loop tutti_base PkgConfig::FYAML

@@ -46,6 +46,7 @@ LIBRARIES = {
     r"curl/.*": {"http"},
     r"hiredis/.*": {"redis"},
     r"zlib\.h": {"journal"},
+    r"pcre2\.h": {"merge"},
     r"libfyaml\.h": {"app"},
     r"ut(hash|list)\.h": set(OURS),
 }

@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "base/text.h"
+#include "core/health.h"
 #include "core/outcome.h"
 #include "core/retry.h"
 #include "loop.h"
@@ -43,6 +44,7 @@ struct env {
     struct journal *journal; /* NULL: journal.enabled is false */
     struct broker *broker;
     struct inflight *inflight; /* calls under way per model, for the statistics; NULL: nobody counts */
+    struct health *health; /* breakers and keys; NULL: nothing is tracked */
     struct retry_conf retry;
     int64_t deadline_us; /* jobs.deadline */
     int64_t dedupe_us;   /* jobs.dedupe; 0: explicit job ids are not held against each other */
@@ -61,22 +63,48 @@ struct env {
     void *arg;
 };
 
-/* The decoded body; all in the job's arena (slices of the copied record where they can be). */
+/* One entry of `models`: a model that is asked, once or several times. */
+struct job_member {
+    struct text name;                   /* as asked */
+    int samples;                        /* calls of it, >= 1 */
+    double weight;                      /* of each of its votes, > 0 */
+    struct text system;                 /* TEXT_NONE: the job's */
+    const struct request_param *params; /* params[n_params], laid over the job's */
+    int n_params;
+    int64_t max_output_tokens; /* from its params, -1: the job's, else the model's */
+};
+
+enum detail { DETAIL_FULL, DETAIL_FINAL, DETAIL_FULL_WITH_PROMPT };
+enum output_format { FORMAT_AS_IS, FORMAT_PLAIN, FORMAT_MARKDOWN, FORMAT_JSON };
+
+/* The decoded body; all in the job's arena (slices of the copied record where they can be). Small: it is cleared for
+ * every job. */
 struct job_spec {
     const char *job_id; /* never NULL once decoded */
     bool has_own_id;    /* job_id was named by the job (body, ce_id, batch), not made from its position */
     int64_t run;
-    struct text prompt;
-    struct text models[JOB_MODELS_MAX]; /* as asked; n_models == 0: jobs.default_models */
-    int n_models;
+    const struct chat_message *messages; /* messages[n_messages], >= 1 once decoded; attachments are part of them */
+    int n_messages;
+    struct text system;                 /* TEXT_NONE: none */
+    struct text tools;                  /* raw JSON array in OpenAI's shape; TEXT_NONE: none */
+    struct text tool_choice;            /* raw JSON in OpenAI's shape; TEXT_NONE: none */
+    const struct job_member *members;   /* members[n_members]; 0: jobs.default_models */
+    int n_members;
     const struct merge_ops *merge;      /* never NULL once decoded */
+    struct text merge_conf;             /* the job's merge object, raw JSON; TEXT_NONE: only a name was given */
     const struct request_param *params; /* params[n_params] */
     int n_params;
-    int64_t max_output_tokens; /* from params, -1: the model's */
-    int64_t deadline_ms;       /* -1: not named */
-    int quorum;                /* -1: default */
-    struct text batch_id;      /* TEXT_NONE: none */
+    int64_t max_output_tokens;  /* from params, -1: the model's */
+    int64_t deadline_ms;        /* -1: not named */
+    int quorum;                 /* -1: default */
+    const struct text *dropped; /* dropped[n_dropped]: names in a batch line that no request of ours can carry */
+    int n_dropped;
+    bool is_input_truncated; /* an attachment was cut */
+    enum detail detail;
+    enum output_format output_format;
+    struct text batch_id; /* TEXT_NONE: none */
     struct text custom_id;
+    struct text tenant;
     struct text labels;   /* raw JSON object, TEXT_NONE: none */
     struct text metadata; /* raw JSON, TEXT_NONE: none */
 };
@@ -90,28 +118,37 @@ struct job_error {
 };
 
 /* Decodes and checks the record's value (core/decode.c). `j` has source, headers and arena set; fills j->spec.
- * 0, or -EINVAL with *err filled. Known keys: job_id, run, schema_version, prompt, models, merge, params, deadline_ms,
- * quorum, batch_id, custom_id, labels, metadata. */
+ * 0, or -EINVAL with *err filled. Reads jobs of CONTRACTS 3 and batch lines of OpenAI, Anthropic and Gemini. */
 int job_decode(struct job *j, struct job_error *err);
 
 /* One attempt that reached a transfer (or was recalled): becomes one call record. */
 struct attempt {
     struct list link; /* call->attempts, oldest first */
-    int number;       /* 1.. */
+    int number;       /* 1.. of the model that was asked */
+    int ordinal;      /* of the call key it was made under: each model of a call has its own */
     struct outcome outcome;
 };
 
-/* One member of a stage: a model that was asked, through all its attempts. */
+/* One sample of a member of a stage: a model that was asked, through all its attempts. */
 struct call {
     uint32_t magic;
     struct job *job;
-    int member;                /* place in the order asked */
+    int member;                /* place of its model in the order asked: j->members[member] */
+    int sample;                /* 0.. of the member's */
     struct text name;          /* as asked */
-    const struct model *model; /* NULL: unknown_model */
+    const struct model *asked; /* what the name means, request_model; NULL: unknown_model */
+    const struct model *model; /* who is asked now: `asked` or one of its fallbacks */
+    int fallback_index;        /* 0: `asked`, 1..: place in its list of fallbacks */
     int key_slot;              /* provider key in use, index into model->provider->keys */
+    bool has_key;              /* key_slot was chosen for this model */
+    unsigned keys_tried;       /* bits of slots that the provider refused for this model */
     const char *key;           /* "answer:0:0:0:0": stage, member, sample, round, ordinal */
-    enum { CALL_IDLE, CALL_ASKING, CALL_SENDING, CALL_BACKING_OFF, CALL_OVER } state;
-    int attempt; /* of the attempt under way, 1.. */
+    int ordinal;               /* of the key */
+    struct gate gate;          /* before the breaker of `model` */
+    bool was_gated;            /* this attempt had to wait there */
+    enum breaker_state breaker_state; /* when the request under way was sent */
+    enum { CALL_IDLE, CALL_GATED, CALL_ASKING, CALL_SENDING, CALL_BACKING_OFF, CALL_OVER } state;
+    int attempt; /* of the attempt under way, 1.. of this model */
     struct list attempts;
     const struct outcome *outcome; /* final, set when OVER */
     struct outcome unsent;         /* storage for a final outcome without an attempt */
@@ -139,6 +176,9 @@ enum degraded {
     DEGRADED_STAGE_TIMEOUT = 1 << 2,
     DEGRADED_QUORUM_REDUCED = 1 << 3,
     DEGRADED_PARAM_DROPPED = 1 << 4,
+    DEGRADED_INPUT_TRUNCATED = 1 << 5,
+    DEGRADED_STAGE_FALLBACK = 1 << 6,
+    DEGRADED_BUT_OK = DEGRADED_PARAM_DROPPED | DEGRADED_STAGE_FALLBACK, /* those that leave the status ok */
 };
 
 struct job {
@@ -178,8 +218,11 @@ struct job {
     struct job_error error; /* of a dead letter */
 
     /* the one stage */
-    struct call *calls; /* calls[n_calls], in the order asked */
+    const struct job_member *members; /* members[n_members]: who is asked, the job's own or jobs.default_models */
+    int n_members;
+    struct call *calls; /* calls[n_calls], in the order asked; the samples of a member stand together */
     int n_calls;
+    struct stage_view view; /* see job_stage_view() */
     int n_over;
     int quorum;
     bool is_deadline_absolute;
@@ -223,7 +266,7 @@ void job_release(struct job *j);
 void job_free(struct job *j);
 
 /* core/call.c, used by the steps. */
-void call_init(struct call *c, struct job *j, int member, struct text name, const struct model *model);
+void call_init(struct call *c, struct job *j, int member, int sample, struct text name, const struct model *model);
 /* Asks for the first permit; the call is over in a later turn at the earliest. */
 void call_start(struct call *c);
 /* Ends the call now with `fault` (cancelled, deadline_exceeded); whatever is under way is closed. No-op when over. */
@@ -233,6 +276,8 @@ void call_recall(struct call *c, const struct recall *recalls, int n);
 bool call_is_under_way(const struct call *c); /* a transfer is running */
 /* Stops waiting for permits and back-offs; a running transfer goes on and is journaled when it ends. */
 void call_abandon(struct call *c);
+/* The model that gave this outcome of the call: `asked` or a fallback; NULL: none that is configured (any more). */
+const struct model *call_served(const struct call *c, const struct outcome *o);
 /* Ends a call that makes no attempt: unknown model, a decided failure. */
 void call_end_unsent(struct call *c, enum fault fault, const char *detail, const char *why);
 
@@ -247,10 +292,13 @@ int64_t job_time_left_us(struct job *j); /* to the deadline as it stands now; IN
 
 /* core/plan.c: the calls of the job out of models + merge; names that resolve to no model become calls that fail. */
 void job_plan(struct job *j);
-/* The same for the names of a decision (the plan the job began with). names[n] in the job's arena. */
-void job_plan_named(struct job *j, const struct text *names, int n);
+/* The same for the members of a decision (the plan the job began with). members[n] in the job's arena. */
+void job_plan_members(struct job *j, const struct job_member *members, int n);
 /* The stage as its merge sees it; the arrays live in the job's arena. */
-struct stage_view job_stage_view(struct job *j);
+const struct stage_view *job_stage_view(struct job *j);
+/* core/request.c: what of the request the dialects or the batch line's shape left out becomes DEGRADED_PARAM_DROPPED,
+ * an attachment that was cut DEGRADED_INPUT_TRUNCATED. Once all calls are over. */
+void job_note_input(struct job *j);
 /* core/decide.c: notes in the journal that the stage was left, and with what. */
 void job_decide(struct job *j);
 /* Leaves the stage exactly as the journaled decision says: every call is over. -EINVAL: it cannot be used (an answer it

@@ -12,13 +12,16 @@
 #include "core/attempt.h"
 #include "core/job.h"
 
-enum { DECISION_VERSION = 1 };
+/* 2 adds which sample of which member a call is. One that has one sample of each is still written as 1, so that a
+ * worker of the version before can read it. */
+enum { DECISION_PLAIN = 1, DECISION_SAMPLES = 2 };
 
 /* One decided call, as read back. */
 struct decided {
     struct text name;
     enum fault fault;
     int attempts;
+    int64_t member, sample; /* -1, 0 in version 1: its place */
 };
 
 struct decision {
@@ -31,6 +34,11 @@ struct decision {
     int n_calls;
 };
 
+static bool has_samples(const struct job *j)
+{
+    return j->n_calls > j->n_members;
+}
+
 static void write_call(struct json_write *w, const struct call *c)
 {
     int attempts = 0;
@@ -39,6 +47,10 @@ static void write_call(struct json_write *w, const struct call *c)
         attempts++;
     jw_open(w, '{');
     jw_kv_text(w, "name", c->name);
+    if (has_samples(c->job)) {
+        jw_kv_int(w, "member", c->member);
+        jw_kv_int(w, "sample", c->sample);
+    }
     jw_kv_int(w, "attempts", attempts);
     jw_kv_str(w, "fault", fault_code(c->outcome->fault));
     jw_close(w, '}');
@@ -55,7 +67,7 @@ void job_decide(struct job *j)
     buf_init(&b, 0);
     jw_init(&w, &b);
     jw_open(&w, '{');
-    jw_kv_int(&w, "v", DECISION_VERSION);
+    jw_kv_int(&w, "v", has_samples(j) ? DECISION_SAMPLES : DECISION_PLAIN);
     jw_kv_str(&w, "stage", "answer");
     jw_kv_int(&w, "at_ms", j->ended_ms);
     jw_kv_int(&w, "started_ms", j->started_ms);
@@ -76,7 +88,7 @@ static void read_call(struct scan *s, struct arena *a, struct decided *out)
     struct text key, fault = TEXT_NONE;
     int64_t attempts = 0;
 
-    *out = (struct decided){.name = TEXT_NONE};
+    *out = (struct decided){.name = TEXT_NONE, .member = -1};
     if (scan_enter_object(s) < 0)
         return;
     while (scan_next_key(s, &key)) {
@@ -86,6 +98,10 @@ static void read_call(struct scan *s, struct arena *a, struct decided *out)
             scan_text(s, a, &fault);
         else if (text_is(key, "attempts"))
             scan_int(s, &attempts);
+        else if (text_is(key, "member"))
+            scan_int(s, &out->member);
+        else if (text_is(key, "sample"))
+            scan_int(s, &out->sample);
         else
             scan_skip(s, NULL);
     }
@@ -132,7 +148,7 @@ static int decision_read(struct text bytes, struct arena *a, struct decision *d)
             else
                 scan_skip(&s, NULL);
         }
-    return scan_end(&s) < 0 || d->version != DECISION_VERSION || d->n_calls == 0 ? -EINVAL : 0;
+    return scan_end(&s) < 0 || d->version < DECISION_PLAIN || d->version > DECISION_SAMPLES || d->n_calls == 0 ? -EINVAL : 0;
 }
 
 /* The answer that the decision rests on, or NULL when the journal lost it. */
@@ -170,17 +186,45 @@ static void end_as_decided(struct call *c, const struct decided *d)
     c->job->n_over++;
 }
 
+/* The members that were asked. What the job itself says of them (weights) is in its record still; names and counts are
+ * the decision's, since jobs.default_models may be others by now. NULL: it does not hold together. */
+static struct job_member *decided_members(const struct job *j, const struct decision *d, int *out_n)
+{
+    struct job_member *members = arena_zero(j->arena, sizeof(*members) * (size_t)d->n_calls);
+    int n = 0;
+
+    for (int i = 0; i < d->n_calls; i++) {
+        const struct decided *c = &d->calls[i];
+        int64_t member = c->member >= 0 ? c->member : i;
+
+        if (member == n && c->sample == 0) {
+            members[n] = n < j->spec.n_members ? j->spec.members[n] : (struct job_member){.weight = 1};
+            members[n].name = c->name;
+            members[n].samples = 1;
+            n++;
+        } else if (n > 0 && member == n - 1 && c->sample == members[n - 1].samples) {
+            members[n - 1].samples++;
+        } else {
+            return NULL;
+        }
+    }
+    *out_n = n;
+    return members;
+}
+
 int job_decision_replay(struct job *j)
 {
     struct decision d;
-    struct text names[JOB_MODELS_MAX];
+    struct job_member *members;
     bool is_complete = true;
+    int n = 0;
 
     if (decision_read(j->claim.decision, j->arena, &d) < 0)
         return -EINVAL;
-    for (int i = 0; i < d.n_calls; i++)
-        names[i] = d.calls[i].name;
-    job_plan_named(j, names, d.n_calls);
+    members = decided_members(j, &d, &n);
+    if (members == NULL)
+        return -EINVAL;
+    job_plan_members(j, members, n);
     for (int i = 0; i < d.n_calls; i++) {
         attempt_recall(&j->calls[i], j->claim.recalls, j->claim.n_recalls);
         if (d.calls[i].fault == FAULT_NONE && recalled_answer(&j->calls[i]) == NULL)

@@ -1,331 +1,228 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decodes and checks a job record: one table of keys, an error with a JSON Pointer for everything that is wrong.
- * Nothing is accepted and ignored: that would spend money on the wrong thing. Pure but for the arena. source: CONTRACTS
- * 3, 7 */
+/* Decodes and checks a job record: which of the shapes it has, the tables of keys, what only the whole can tell, and an
+ * error with a JSON Pointer for everything that is wrong. Nothing is accepted and ignored: that would spend money on
+ * the wrong thing. Pure but for the arena. source: CONTRACTS 3, 7 */
+#include "core/decode.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "base/names.h"
-#include "base/scan.h"
-#include "core/decode.h"
-#include "core/registry.h"
 
-enum { PREFIX_BYTES = 5, POINTER_KEY_BYTES = 100, MESSAGE_WORD_BYTES = 60, SHORT_BYTES = 200 };
+enum { PREFIX_BYTES = 5 };
 
-static int fail(struct decode *d, const char *code, const char *pointer, const char *message)
-{
-    struct job_error *e = d->err;
-
-    if (e->code != NULL)
-        return -EINVAL; /* the first one stands */
-    e->code = code;
-    e->stage = "decode";
-    snprintf(e->pointer, sizeof(e->pointer), "%s", pointer);
-    snprintf(e->message, sizeof(e->message), "%s", message);
-    return -EINVAL;
-}
-
-int decode_fail(struct decode *d, const char *pointer, const char *message)
-{
-    return fail(d, "invalid_job", pointer, message);
-}
-
-/* "/models/3": one level below the key is as deep as pointers go here. */
-static int fail_at(struct decode *d, const char *key, int index, const char *message)
-{
-    char pointer[128];
-
-    snprintf(pointer, sizeof(pointer), "/%s/%d", key, index);
-    return decode_fail(d, pointer, message);
-}
-
-const char *decode_word(struct decode *d, struct text t, size_t max_bytes)
-{
-    size_t len;
-    char *plain = text_decode(d->arena, t, &len);
-
-    len = text_cut(text_slice(plain, len), max_bytes).len;
-    plain[len] = '\0';
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)plain[i] < 0x20 || plain[i] == 0x7f)
-            plain[i] = '?';
-    return plain;
-}
-
-const char *decode_pointer(struct decode *d, const char *parent, struct text key)
-{
-    const char *word = decode_word(d, key, POINTER_KEY_BYTES);
-    size_t n = strlen(parent);
-    char *pointer = arena_alloc(d->arena, n + 2 * strlen(word) + 2);
-
-    memcpy(pointer, parent, n);
-    pointer[n++] = '/';
-    for (const char *p = word; *p != '\0'; p++) {
-        bool is_special = *p == '~' || *p == '/';
-
-        if (is_special)
-            pointer[n++] = '~';
-        pointer[n++] = (char)(!is_special ? *p : *p == '~' ? '0' : '1');
-    }
-    pointer[n] = '\0';
-    return pointer;
-}
-
-void decode_fail_word(struct decode *d, const char *pointer, const char *what, struct text word,
-                      const char *const *words, size_t n, const char *hint)
-{
-    const char *shown = decode_word(d, word, MESSAGE_WORD_BYTES);
-    const char *nearest = names_nearest(text_decode(d->arena, word, NULL), words, n);
-    char message[256];
-
-    snprintf(message, sizeof(message), "%s '%s'%s%s%s%s", what, shown, nearest != NULL ? " (did you mean '" : "",
-             nearest != NULL ? nearest : "", nearest != NULL ? "'?)" : "", hint);
-    decode_fail(d, pointer, message);
-}
-
-bool decode_is(struct decode *d, enum scan_type type, const char *pointer, const char *message)
-{
-    if (scan_peek(&d->s) == type)
-        return true;
-    decode_fail(d, pointer, message);
-    return false;
-}
-
-static bool is_id_char(char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("._:/@-", c) != NULL);
-}
-
-static bool is_job_id(const char *s, size_t n)
-{
-    if (n < 1 || n > 200)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!is_id_char(s[i]))
-            return false;
-    return true;
-}
-
-static void read_job_id(struct decode *d)
-{
-    struct text t = TEXT_NONE;
-    size_t len;
-    char *id;
-
-    if (!decode_is(d, SCAN_STRING, "/job_id", "job_id must be a string"))
-        return;
-    scan_text(&d->s, d->arena, &t);
-    id = text_decode(d->arena, t, &len);
-    if (id != NULL && is_job_id(id, len))
-        d->spec->job_id = id; /* else the dead letter names the default one: this one may be of any size */
-    else
-        decode_fail(d, "/job_id", "job_id must be 1 to 200 characters of A-Z a-z 0-9 . _ : / @ -");
-}
-
-static int64_t read_int(struct decode *d, const char *pointer, int64_t min, int64_t max, const char *message)
-{
-    int64_t v = -1;
-
-    if (scan_peek(&d->s) != SCAN_NUMBER || scan_int(&d->s, &v) < 0 || v < min || v > max)
-        decode_fail(d, pointer, message);
-    return v;
-}
-
-static void read_run(struct decode *d)
-{
-    d->spec->run = read_int(d, "/run", 0, INT32_MAX, "run must be an integer from 0 on");
-}
-
-static void read_version(struct decode *d)
-{
-    int64_t v = read_int(d, "/schema_version", 1, INT32_MAX, "schema_version must be an integer from 1 on");
-
-    if (v > 1)
-        fail(d, "unsupported_version", "/schema_version",
-             "this tutti knows schema_version 1; a newer one is needed for this job");
-}
-
-static void read_prompt(struct decode *d)
-{
-    if (!decode_is(d, SCAN_STRING, "/prompt", "prompt must be a string"))
-        return;
-    scan_text(&d->s, d->arena, &d->spec->prompt);
-    if (text_is_blank(d->spec->prompt))
-        decode_fail(d, "/prompt", "prompt is empty");
-}
-
-static void read_models(struct decode *d)
-{
-    struct job_spec *spec = d->spec;
-
-    if (!decode_is(d, SCAN_ARRAY, "/models", "models must be an array of names"))
-        return;
-    scan_enter_array(&d->s);
-    while (d->err->code == NULL && scan_next_item(&d->s)) {
-        int i = spec->n_models;
-
-        if (i == JOB_MODELS_MAX) {
-            fail_at(d, "models", i, "more than 64 models");
-        } else if (scan_peek(&d->s) != SCAN_STRING) {
-            fail_at(d, "models", i, "a model must be given by its name, a string");
-        } else {
-            scan_text(&d->s, d->arena, &spec->models[i]);
-            if (text_is_blank(spec->models[i]))
-                fail_at(d, "models", i, "the model's name is empty");
-            spec->n_models++;
-        }
-    }
-    if (d->err->code == NULL && spec->n_models == 0)
-        decode_fail(d, "/models", "models is empty; leave it out for jobs.default_models");
-}
-
-static void read_deadline(struct decode *d)
-{
-    d->spec->deadline_ms =
-        read_int(d, "/deadline_ms", 1, INT64_C(1) << 40, "deadline_ms must be a positive integer, in milliseconds");
-}
-
-static void read_quorum(struct decode *d)
-{
-    d->spec->quorum = (int)read_int(d, "/quorum", 1, JOB_MODELS_MAX, "quorum must be an integer from 1 to 64");
-}
-
-static void read_short_string(struct decode *d, const char *key, struct text *out)
-{
-    char pointer[64];
-    size_t len;
-
-    snprintf(pointer, sizeof(pointer), "/%s", key);
-    if (!decode_is(d, SCAN_STRING, pointer, "must be a string of 1 to 200 bytes"))
-        return;
-    scan_text(&d->s, d->arena, out);
-    text_decode(d->arena, *out, &len); /* its escapes do not count */
-    if (len < 1 || len > SHORT_BYTES)
-        decode_fail(d, pointer, "must be a string of 1 to 200 bytes");
-}
-
-static void read_batch_id(struct decode *d)
-{
-    read_short_string(d, "batch_id", &d->spec->batch_id);
-}
-
-static void read_custom_id(struct decode *d)
-{
-    read_short_string(d, "custom_id", &d->spec->custom_id);
-}
-
-/* An open map as it will stand in the records: on one line, and readable by everyone (no lone surrogates, no NULs). */
-static struct text echo(struct decode *d, struct text raw)
-{
-    char *p = arena_alloc(d->arena, raw.len);
-    bool is_string = false, has_escape = false;
-    size_t n = 0;
-
-    for (size_t i = 0; i < raw.len; i++) {
-        char c = raw.p[i];
-
-        if (is_string && c == '\\') { /* checked: another byte follows */
-            has_escape = true;
-            p[n++] = c;
-            c = raw.p[++i];
-        } else if (c == '"') {
-            is_string = !is_string;
-        } else if (!is_string && (c == ' ' || c == '\t' || c == '\r' || c == '\n')) {
-            continue;
-        }
-        p[n++] = c;
-    }
-    if (has_escape)
-        p = (char *)scan_repair(d->arena, (struct text){.p = p, .len = n, .is_escaped = true}).p;
-    return text_slice(p, n);
-}
-
-static void read_labels(struct decode *d)
-{
-    struct text key;
-    const char *begin;
-
-    if (!decode_is(d, SCAN_OBJECT, "/labels", "labels must be an object of strings"))
-        return;
-    begin = d->s.p;
-    scan_enter_object(&d->s);
-    while (d->err->code == NULL && scan_next_key(&d->s, &key)) {
-        struct text value;
-
-        if (scan_peek(&d->s) == SCAN_STRING)
-            scan_string(&d->s, &value, NULL);
-        else
-            decode_fail(d, decode_pointer(d, "/labels", key), "a label must be a string");
-    }
-    d->spec->labels = echo(d, text_slice(begin, (size_t)(d->s.p - begin)));
-}
-
-static void read_metadata(struct decode *d)
-{
-    struct text raw;
-
-    if (decode_is(d, SCAN_OBJECT, "/metadata", "metadata must be an object") && scan_skip(&d->s, &raw) == 0)
-        d->spec->metadata = echo(d, raw);
-}
-
-/* The keys served now. A key of the contract that is not here yet is unknown: it is never half-served. */
-static const struct job_key {
-    const char *name;
-    void (*read)(struct decode *d);
-} keys[] = {
-    {"job_id", read_job_id},          {"run", read_run},
-    {"schema_version", read_version}, {"prompt", read_prompt},
-    {"models", read_models},          {"merge", decode_merge},
-    {"params", decode_params},        {"deadline_ms", read_deadline},
-    {"quorum", read_quorum},          {"batch_id", read_batch_id},
-    {"custom_id", read_custom_id},    {"labels", read_labels},
-    {"metadata", read_metadata},
+/* What the walk that checks the syntax sees of the document's own keys. */
+struct outline {
+    bool has_prompt, has_messages, has_line, has_request;
+    struct text params, url; /* raw values; TEXT_NONE */
 };
 
-static void fail_unknown(struct decode *d, struct text key)
-{
-    const char *words[ARRAY_LEN(keys)];
+/* --- keys --- */
 
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        words[i] = keys[i].name;
-    decode_fail_word(d, decode_pointer(d, "", key), "unknown key", key, words, ARRAY_LEN(words),
-                     "; free data goes into labels or metadata");
+static void read_system(struct decode *d, void *unused)
+{
+    (void)unused;
+    decode_system(d, &d->spec->system);
 }
 
-static void read_key(struct decode *d, struct text key, unsigned *seen)
+static void read_params(struct decode *d, void *unused)
 {
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        char pointer[64];
+    (void)unused;
+    decode_params(d, &d->params);
+}
 
-        if (!text_is(key, keys[i].name))
-            continue;
-        snprintf(pointer, sizeof(pointer), "/%s", keys[i].name);
-        if (*seen & 1U << i)
-            decode_fail(d, pointer, "the key is given twice");
-        *seen |= 1U << i;
-        keys[i].read(d);
-        return;
-    }
-    fail_unknown(d, key);
+static void read_batch_id(struct decode *d, void *unused)
+{
+    (void)unused;
+    decode_short(d, &d->spec->batch_id);
+}
+
+static void read_custom_id(struct decode *d, void *unused)
+{
+    (void)unused;
+    if (d->spec->custom_id.p != NULL)
+        decode_fail(d, "custom_id and key say the same twice");
+    decode_short(d, &d->spec->custom_id);
+}
+
+static void read_tenant(struct decode *d, void *unused)
+{
+    (void)unused;
+    decode_short(d, &d->spec->tenant);
+}
+
+static void check_method(struct decode *d, void *unused)
+{
+    struct text method = TEXT_NONE;
+
+    (void)unused;
+    decode_text(d, &method);
+    if (!decode_has_failed(d) && !text_is(method, "POST"))
+        decode_fail(d, "method must be POST");
+}
+
+/* The keys served now; those of the contract that are not here yet are unknown: none is half-served. What says nothing
+ * of the input stands in batch lines too. */
+#define KEYS_OF_ALL \
+    DECODE_KEY("job_id", decode_job_id), DECODE_KEY("run", decode_run), DECODE_KEY("schema_version", decode_version), \
+        DECODE_KEY("models", decode_models), DECODE_KEY("merge", decode_merge), \
+        DECODE_KEY("deadline_ms", decode_deadline), DECODE_KEY("quorum", decode_quorum), \
+        DECODE_KEY("detail", decode_detail), DECODE_KEY("output_format", decode_output_format), \
+        DECODE_KEY("batch_id", read_batch_id), DECODE_KEY("custom_id", read_custom_id), \
+        DECODE_KEY("tenant", read_tenant), DECODE_KEY("labels", decode_labels), \
+        DECODE_KEY("metadata", decode_metadata)
+
+static const char hint[] = "; free data goes into labels or metadata";
+
+static const struct decode_key job_keys[] = {
+    KEYS_OF_ALL,
+    DECODE_KEY("prompt", decode_prompt),
+    DECODE_KEY("messages", decode_messages),
+    DECODE_KEY("system", read_system),
+    DECODE_KEY("attachments", decode_attachments),
+    DECODE_KEY("tools", decode_tools),
+    DECODE_KEY("tool_choice", decode_tool_choice),
+    DECODE_KEY("params", read_params),
+};
+static const struct decode_table job_table = DECODE_TABLE(job_keys, .hint = hint);
+
+static const struct decode_key chat_keys[] = {KEYS_OF_ALL, DECODE_KEY("method", check_method),
+                                              DECODE_KEY("url", decode_skip), DECODE_KEY("body", decode_openai_body)};
+static const struct decode_table chat_table = DECODE_TABLE(chat_keys, .hint = hint);
+
+static const struct decode_key responses_keys[] = {KEYS_OF_ALL, DECODE_KEY("method", check_method),
+                                                   DECODE_KEY("url", decode_skip),
+                                                   DECODE_KEY("body", decode_responses_body)};
+static const struct decode_table responses_table = DECODE_TABLE(responses_keys, .hint = hint);
+
+static const struct decode_key anthropic_keys[] = {KEYS_OF_ALL, DECODE_KEY("params", decode_anthropic_params)};
+static const struct decode_table anthropic_table = DECODE_TABLE(anthropic_keys, .hint = hint);
+
+static const struct decode_key gemini_keys[] = {KEYS_OF_ALL, DECODE_KEY("key", read_custom_id),
+                                                DECODE_KEY("request", decode_gemini_request)};
+static const struct decode_table gemini_table = DECODE_TABLE(gemini_keys, .hint = hint);
+
+/* --- shapes --- */
+
+static void note_key(struct outline *o, struct text key, struct text value)
+{
+    o->has_prompt |= text_is(key, "prompt");
+    o->has_messages |= text_is(key, "messages");
+    o->has_line |= text_is(key, "body") || text_is(key, "url") || text_is(key, "method");
+    o->has_request |= text_is(key, "request");
+    if (text_is(key, "params"))
+        o->params = value;
+    else if (text_is(key, "url"))
+        o->url = value;
 }
 
 /* Is it one JSON document at all? `skipped` bytes of the record stand before it. */
-static int check_syntax(struct decode *d, const char *value, size_t len, size_t skipped)
+static void check_syntax(struct decode *d, struct text bytes, size_t skipped, struct outline *o)
 {
-    char pointer[32];
-    bool is_utf8;
+    struct job_error *e = d->err;
+    struct text key, value;
 
-    scan_init(&d->s, value, len);
-    scan_skip(&d->s, NULL);
+    scan_init(&d->s, bytes.p, bytes.len);
+    if (scan_peek(&d->s) == SCAN_OBJECT) {
+        scan_enter_object(&d->s);
+        while (scan_next_key(&d->s, &key))
+            if (scan_skip(&d->s, &value) == 0)
+                note_key(o, key, value);
+    } else {
+        scan_skip(&d->s, NULL);
+    }
     if (scan_end(&d->s) == 0)
-        return 0;
-    is_utf8 = d->s.error != -EILSEQ;
-    snprintf(pointer, sizeof(pointer), "%zu", d->s.error_at + skipped);
-    return fail(d, is_utf8 ? "not_json" : "not_utf8", pointer, d->s.why);
+        return;
+    decode_fail_code(d, d->s.error != -EILSEQ ? "not_json" : "not_utf8", d->s.why);
+    snprintf(e->pointer, sizeof(e->pointer), "%zu", d->s.error_at + skipped);
+}
+
+/* Are these the params of a message, and not those of a job without its prompt? */
+static bool has_messages(struct text params)
+{
+    struct scan s;
+    struct text key;
+
+    scan_init(&s, params.p, params.len);
+    if (params.p == NULL || scan_peek(&s) != SCAN_OBJECT)
+        return false;
+    scan_enter_object(&s);
+    while (scan_next_key(&s, &key)) {
+        if (text_is(key, "messages"))
+            return true;
+        scan_skip(&s, NULL);
+    }
+    return false;
+}
+
+/* The batch API that the line is for, by the end of its url (some files carry the host). */
+static const struct decode_table *table_of_url(struct decode *d, struct text raw)
+{
+    static const struct {
+        const char *path;
+        const struct decode_table *table;
+    } urls[] = {{"/v1/chat/completions", &chat_table}, {"/v1/responses", &responses_table}};
+    struct text url = TEXT_NONE;
+    struct scan s;
+    const char *plain;
+
+    scan_init(&s, raw.p, raw.len);
+    if (raw.p != NULL && scan_peek(&s) == SCAN_STRING)
+        scan_text(&s, d->arena, &url);
+    plain = url.p != NULL ? text_decode(d->arena, url, NULL) : "";
+    for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+        size_t n = strlen(plain), m = strlen(urls[i].path);
+
+        if (n >= m && strcmp(plain + n - m, urls[i].path) == 0)
+            return urls[i].table;
+    }
+    decode_fail_at(d, "url", raw.p == NULL ? "url is missing" : "url must be /v1/chat/completions or /v1/responses");
+    return &chat_table;
+}
+
+static const struct decode_table *choose_table(struct decode *d, const struct outline *o)
+{
+    if (o->has_prompt || o->has_messages)
+        return &job_table;
+    if (o->has_line) {
+        d->dialect = "openai";
+        return table_of_url(d, o->url);
+    }
+    if (o->has_request) {
+        d->dialect = "gemini";
+        return &gemini_table;
+    }
+    if (!has_messages(o->params))
+        return &job_table;
+    d->dialect = "anthropic";
+    return &anthropic_table;
+}
+
+/* The record's JSON, known to be one document; fails when it is none. */
+static struct text find_document(struct decode *d, struct outline *o)
+{
+    const char *value = d->job->value;
+    size_t len = d->job->value_len, skipped = 0;
+    struct text bytes;
+
+    if (len > d->job->env->max_bytes) {
+        decode_fail_code(d, "too_large", "the record is larger than jobs.max_bytes");
+        return TEXT_NONE;
+    }
+    if (len >= PREFIX_BYTES && value[0] == '\0') { /* Schema Registry: a magic byte and the schema's id */
+        skipped = PREFIX_BYTES;
+        metric_add(METRIC_SCHEMA_PREFIXES, 1);
+    }
+    if (len == skipped) {
+        decode_fail_code(d, "empty_value", "the record has no value");
+        return TEXT_NONE;
+    }
+    bytes = text_slice(value + skipped, len - skipped);
+    check_syntax(d, bytes, skipped, o);
+    return bytes;
 }
 
 static void default_job_id(struct job *j, struct job_spec *spec)
@@ -335,7 +232,7 @@ static void default_job_id(struct job *j, struct job_spec *spec)
         return;
     for (int i = 0; i < j->n_headers; i++)
         if (strcmp(j->headers[i].name, "ce_id") == 0 && j->headers[i].value != NULL) {
-            if (!is_job_id(j->headers[i].value, j->headers[i].value_len))
+            if (!decode_is_job_id(j->headers[i].value, j->headers[i].value_len))
                 continue;
             spec->job_id = arena_copy(j->arena, j->headers[i].value, j->headers[i].value_len);
             spec->has_own_id = true;
@@ -344,78 +241,50 @@ static void default_job_id(struct job *j, struct job_spec *spec)
     if (spec->batch_id.p != NULL && spec->custom_id.p != NULL) {
         spec->job_id = arena_printf(j->arena, "%s/%s", text_decode(j->arena, spec->batch_id, NULL),
                                     text_decode(j->arena, spec->custom_id, NULL));
-        spec->has_own_id = is_job_id(spec->job_id, strlen(spec->job_id));
+        spec->has_own_id = decode_is_job_id(spec->job_id, strlen(spec->job_id));
         if (spec->has_own_id)
             return;
     }
     spec->job_id = arena_printf(j->arena, "%s/%d/%lld", j->pos.topic, j->pos.partition, (long long)j->pos.offset);
 }
 
-/* What only the whole can tell. */
-static void check_whole(struct decode *d)
+static void read_document(struct decode *d, struct text bytes, const struct outline *o)
 {
-    struct job_spec *spec = d->spec;
-    int n = spec->n_models > 0 ? spec->n_models : (int)d->job->env->registry->n_default_models;
+    const struct decode_table *table;
 
-    if (spec->prompt.p == NULL)
-        decode_fail(d, "/prompt", "prompt is missing");
-    else if (n == 0)
-        decode_fail(d, "/models", "models is missing and jobs.default_models is empty");
-    else if (n > JOB_MODELS_MAX)
-        decode_fail(d, "/models", "models is missing and jobs.default_models has more than 64");
-    else if (spec->quorum > n)
-        decode_fail(d, "/quorum", "quorum is larger than the number of models asked");
-    if (spec->merge == NULL)
-        spec->merge = decode_find_merge(d->job->env, n == 1 ? "none" : "concat");
-}
-
-/* The record's JSON, known to be one document; fails when it is none. */
-static int find_document(struct decode *d, const char **out_value, size_t *out_len)
-{
-    const char *value = d->job->value;
-    size_t len = d->job->value_len, skipped = 0;
-
-    if (len > d->job->env->max_bytes)
-        return fail(d, "too_large", "", "the record is larger than jobs.max_bytes");
-    if (len >= PREFIX_BYTES && value[0] == '\0') { /* Schema Registry: a magic byte and the schema's id */
-        skipped = PREFIX_BYTES;
-        metric_add(METRIC_SCHEMA_PREFIXES, 1);
-    }
-    if (len == skipped)
-        return fail(d, "empty_value", "", "the record has no value");
-    *out_value = value + skipped;
-    *out_len = len - skipped;
-    return check_syntax(d, *out_value, *out_len, skipped);
-}
-
-static void read_keys(struct decode *d)
-{
-    struct text key;
-    unsigned seen = 0;
-
-    if (!decode_is(d, SCAN_OBJECT, "", "a job must be a JSON object"))
+    scan_init(&d->s, bytes.p, bytes.len);
+    if (!decode_is(d, SCAN_OBJECT, "a job must be a JSON object"))
         return;
-    scan_enter_object(&d->s);
-    while (d->err->code == NULL && scan_next_key(&d->s, &key))
-        read_key(d, key, &seen);
-    if (d->err->code == NULL)
-        check_whole(d);
+    table = choose_table(d, o);
+    if (!decode_has_failed(d))
+        decode_object(d, table, NULL);
+    if (!decode_has_failed(d) && d->messages.n == 0 && d->prompt.p == NULL)
+        decode_fail_at(d,
+                       d->dialect == NULL     ? "prompt"
+                       : d->dialect[0] == 'g' ? "request"
+                                              : "body",
+                       "the input is missing: prompt, or messages");
+    decode_finish_messages(d);
+    decode_finish_models(d);
+    d->spec->params = d->params.items;
+    d->spec->n_params = d->params.n;
+    d->spec->max_output_tokens = d->params.max_output_tokens;
 }
 
 int job_decode(struct job *j, struct job_error *err)
 {
-    struct decode d = {.job = j, .arena = j->arena, .spec = &j->spec, .err = err};
-    const char *value = NULL;
-    size_t len = 0;
+    struct decode d = {.job = j, .arena = j->arena, .spec = &j->spec, .err = err, .samples = 1};
+    struct outline o = {.params = TEXT_NONE};
+    struct text bytes;
 
     memset(&j->spec, 0, sizeof(j->spec));
     memset(err, 0, sizeof(*err));
-    j->spec.max_output_tokens = j->spec.deadline_ms = -1;
+    j->spec.deadline_ms = -1;
     j->spec.quorum = -1;
-    if (find_document(&d, &value, &len) == 0) {
-        scan_init(&d.s, value, len);
-        read_keys(&d);
-    }
+    d.params.max_output_tokens = j->spec.max_output_tokens = -1;
+    bytes = find_document(&d, &o);
+    if (!decode_has_failed(&d))
+        read_document(&d, bytes, &o);
     default_job_id(j, &j->spec);
     return err->code == NULL ? 0 : -EINVAL;
 }

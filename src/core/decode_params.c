@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The job keys `merge` and `params`. Parameters are checked for type and range here and travel as raw JSON. Pure but
- * for the arena. */
-#include <stdio.h>
+/* Parameters of models: checked for type and range here, and on their way as raw JSON. Those that a batch line has
+ * beside ours go unchecked to its own dialect. Pure but for the arena. */
 #include <string.h>
 
+#include "base/check.h"
 #include "base/mem.h"
 #include "core/decode.h"
 
-enum kind { NUMBER, INTEGER, STRING, STRINGS, OBJECT };
+enum kind { NUMBER, INTEGER, STRING, STRINGS, OBJECT, BOOLEAN };
 
-/* Names as OpenAI's API has them; each dialect renames what it must. */
+/* Names as OpenAI's API has them; each dialect renames what it must, and tells what it does not know. */
 static const struct param_rule {
     const char *name;
     enum kind kind;
@@ -25,8 +25,13 @@ static const struct param_rule {
     {"verbosity", STRING, 0, 0, "verbosity must be a string"},
     {"presence_penalty", NUMBER, -2, 2, "presence_penalty must be a number from -2 to 2"},
     {"frequency_penalty", NUMBER, -2, 2, "frequency_penalty must be a number from -2 to 2"},
+    {"repetition_penalty", NUMBER, 0, 10, "repetition_penalty must be a number from 0 to 10"},
     {"top_k", INTEGER, 1, 1e9, "top_k must be a positive integer"},
+    {"min_p", NUMBER, 0, 1, "min_p must be a number from 0 to 1"},
     {"logit_bias", OBJECT, 0, 0, "logit_bias must be an object"},
+    {"parallel_tool_calls", BOOLEAN, 0, 0, "parallel_tool_calls must be true or false"},
+    {"service_tier", STRING, 0, 0, "service_tier must be a string"},
+    {"user", STRING, 0, 0, "user must be a string"},
 };
 
 static bool check_strings(struct scan *s)
@@ -48,22 +53,25 @@ static bool check_strings(struct scan *s)
 
 static bool check_value(struct scan *s, const struct param_rule *r)
 {
+    enum scan_type type = scan_peek(s);
     struct text t;
     double number;
     int64_t integer;
 
     switch (r->kind) {
     case NUMBER:
-        return scan_peek(s) == SCAN_NUMBER && scan_double(s, &number) == 0 && number >= r->min && number <= r->max;
+        return type == SCAN_NUMBER && scan_double(s, &number) == 0 && number >= r->min && number <= r->max;
     case INTEGER:
-        return scan_peek(s) == SCAN_NUMBER && scan_int(s, &integer) == 0 && (double)integer >= r->min &&
+        return type == SCAN_NUMBER && scan_int(s, &integer) == 0 && (double)integer >= r->min &&
                (double)integer <= r->max;
     case STRING:
-        return scan_peek(s) == SCAN_STRING && scan_string(s, &t, NULL) == 0;
+        return type == SCAN_STRING && scan_string(s, &t, NULL) == 0;
     case STRINGS:
         return check_strings(s);
     case OBJECT:
-        return scan_peek(s) == SCAN_OBJECT && scan_skip(s, &t) == 0;
+        return type == SCAN_OBJECT && scan_skip(s, &t) == 0;
+    case BOOLEAN:
+        return (type == SCAN_TRUE || type == SCAN_FALSE) && scan_skip(s, &t) == 0;
     }
     return false;
 }
@@ -76,106 +84,87 @@ static const struct param_rule *find_rule(struct text name)
     return NULL;
 }
 
-static void fail_unknown(struct decode *d, struct text key)
+static bool is_given(const struct param_set *set, const char *name)
 {
+    for (int i = 0; i < set->n; i++)
+        if (text_is(set->items[i].name, name))
+            return true;
+    return false;
+}
+
+static void append(struct decode *d, struct param_set *to, const char *name, struct text json, const char *dialect)
+{
+    to->items = decode_grow(d, to->items, to->n, &to->cap, sizeof(*to->items));
+    to->items[to->n++] = (struct request_param){.name = text_of(name), .json = json, .dialect = dialect};
+}
+
+void decode_param(struct decode *d, const char *name, struct param_set *out)
+{
+    const struct param_rule *r = find_rule(text_of(name));
+    struct scan probe;
+    const char *begin;
+
+    CHECK(r != NULL);
+    if (scan_peek(&d->s) == SCAN_NULL) {
+        scan_skip(&d->s, NULL);
+        return;
+    }
+    probe = d->s;
+    begin = d->s.p;
+    if (!check_value(&d->s, r)) {
+        decode_fail(d, r->message);
+    } else if (strcmp(name, "max_output_tokens") == 0) {
+        if (out->max_output_tokens > 0)
+            decode_fail(d, "the parameter is given twice");
+        scan_int(&probe, &out->max_output_tokens);
+    } else if (is_given(out, r->name)) {
+        decode_fail(d, "the parameter is given twice");
+    } else {
+        append(d, out, r->name, text_slice(begin, (size_t)(d->s.p - begin)), NULL);
+    }
+}
+
+void decode_add_param(struct decode *d, const char *name, struct text json, const char *dialect)
+{
+    if (is_given(&d->params, name))
+        decode_fail_at(d, name, "the parameter is given twice");
+    append(d, &d->params, name, json, dialect);
+}
+
+void decode_foreign_param(struct decode *d, struct text key, void *unused)
+{
+    const char *name = decode_word(d, key, 100);
+
+    (void)unused;
+    if (scan_peek(&d->s) == SCAN_NULL)
+        scan_skip(&d->s, NULL);
+    else if (name[0] == '\0')
+        decode_fail_at(d, name, "unknown key ''");
+    else
+        decode_add_param(d, name, decode_raw(d), d->dialect);
+}
+
+/* All that params may hold, as if each were a known key of a table. */
+static void read_param(struct decode *d, struct text key, void *out)
+{
+    const struct param_rule *r = find_rule(key);
+    const struct decode_path *here = d->path;
+    struct decode_path below = {.up = here, .key = r != NULL ? r->name : decode_word(d, key, 100)};
     const char *words[ARRAY_LEN(rules)];
 
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         words[i] = rules[i].name;
-    decode_fail_word(d, decode_pointer(d, "/params", key), "unknown parameter", key, words, ARRAY_LEN(words), "");
+    d->path = &below;
+    if (r != NULL)
+        decode_param(d, r->name, out);
+    else
+        decode_fail_word(d, "unknown parameter", key, words, ARRAY_LEN(words), "");
+    d->path = here;
 }
 
-static void read_param(struct decode *d, struct text key, struct request_param *out)
+void decode_params(struct decode *d, void *out_params)
 {
-    const struct param_rule *r = find_rule(key);
-    const char *begin;
-    char pointer[128];
-    struct scan probe;
+    static const struct decode_table params = {.unknown = read_param};
 
-    if (r == NULL) {
-        fail_unknown(d, key);
-        return;
-    }
-    snprintf(pointer, sizeof(pointer), "/params/%s", r->name);
-    (void)scan_peek(&d->s); /* passes over white space */
-    probe = d->s;
-    begin = d->s.p;
-    if (!check_value(&d->s, r)) {
-        decode_fail(d, pointer, r->message);
-        return;
-    }
-    for (int i = 0; i < d->spec->n_params; i++)
-        if (text_equal(d->spec->params[i].name, key))
-            decode_fail(d, pointer, "the parameter is given twice");
-    if (strcmp(r->name, "max_output_tokens") == 0) {
-        if (d->spec->max_output_tokens > 0)
-            decode_fail(d, pointer, "the parameter is given twice");
-        scan_int(&probe, &d->spec->max_output_tokens);
-        return;
-    }
-    out->name = text_slice(r->name, strlen(r->name));
-    out->json = text_slice(begin, (size_t)(d->s.p - begin));
-    d->spec->n_params++;
-}
-
-void decode_params(struct decode *d)
-{
-    struct request_param *params;
-    struct text key;
-
-    if (!decode_is(d, SCAN_OBJECT, "/params", "params must be an object"))
-        return;
-    params = arena_zero(d->arena, sizeof(*params) * (ARRAY_LEN(rules) + 1));
-    d->spec->params = params;
-    scan_enter_object(&d->s);
-    while (d->err->code == NULL && scan_next_key(&d->s, &key))
-        read_param(d, key, &params[d->spec->n_params]);
-}
-
-const struct merge_ops *decode_find_merge(const struct env *env, const char *name)
-{
-    for (int i = 0; i < env->n_merges; i++)
-        if (strcmp(env->merges[i]->name, name) == 0)
-            return env->merges[i];
-    return NULL;
-}
-
-static void set_merge(struct decode *d, struct text name, const char *pointer)
-{
-    const struct env *env = d->job->env;
-    const char *words[32];
-    size_t n = env->n_merges < 32 ? (size_t)env->n_merges : 32;
-
-    d->spec->merge = decode_find_merge(env, text_decode(d->arena, name, NULL));
-    if (d->spec->merge != NULL)
-        return;
-    for (size_t i = 0; i < n; i++)
-        words[i] = env->merges[i]->name;
-    decode_fail_word(d, pointer, "unknown merge", name, words, n, "");
-}
-
-void decode_merge(struct decode *d)
-{
-    struct text name = TEXT_NONE, key;
-
-    if (scan_peek(&d->s) == SCAN_STRING) {
-        scan_text(&d->s, d->arena, &name);
-        set_merge(d, name, "/merge");
-        return;
-    }
-    if (!decode_is(d, SCAN_OBJECT, "/merge", "merge must be a name or an object with a strategy"))
-        return;
-    scan_enter_object(&d->s);
-    while (d->err->code == NULL && scan_next_key(&d->s, &key)) {
-        if (!text_is(key, "strategy"))
-            decode_fail(d, decode_pointer(d, "/merge", key), "unknown key in merge; known: strategy");
-        else if (name.p != NULL)
-            decode_fail(d, "/merge/strategy", "the key is given twice");
-        else if (decode_is(d, SCAN_STRING, "/merge/strategy", "strategy must be a string"))
-            scan_text(&d->s, d->arena, &name);
-    }
-    if (d->err->code == NULL && name.p == NULL)
-        decode_fail(d, "/merge/strategy", "strategy is missing");
-    else if (d->err->code == NULL)
-        set_merge(d, name, "/merge/strategy");
+    decode_object(d, &params, out_params);
 }

@@ -52,6 +52,14 @@ void record_kv_count(struct json_write *w, const char *key, int64_t v)
     jw_kv_int_opt(w, key, v <= DOUBLE_INT_MAX ? v : -1);
 }
 
+void record_kv_number(struct json_write *w, const char *key, double v)
+{
+    char number[40];
+
+    snprintf(number, sizeof(number), "%.9g", v);
+    jw_kv_raw(w, key, text_of(number));
+}
+
 void record_kv_name(struct json_write *w, const char *key, struct text t)
 {
     jw_kv_text(w, key, text_cut(t, FOREIGN_NAME_MAX));
@@ -92,7 +100,7 @@ void record_kv_job(struct json_write *w, const struct job *j)
     jw_kv_int(w, "run", j->spec.run);
     jw_kv_text(w, "batch_id", j->spec.batch_id);
     jw_kv_text(w, "custom_id", j->spec.custom_id);
-    jw_kv_null(w, "tenant");
+    jw_kv_text(w, "tenant", j->spec.tenant);
 }
 
 const struct message_header *record_job_header(const struct job *j, const char *name)

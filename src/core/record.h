@@ -31,6 +31,16 @@ void record_kv_count(struct json_write *w, const char *key, int64_t v);
 /* A name from outside, cut to FOREIGN_NAME_MAX. */
 void record_kv_name(struct json_write *w, const char *key, struct text t);
 void record_kv_cut(struct json_write *w, const char *key, struct text t, struct cutter *cut);
+/* A fraction or a sum of weights: at most nine digits. */
+void record_kv_number(struct json_write *w, const char *key, double v);
+/* core/record_text.c: `answer` and `answer_format`, the merged answer in the job's output_format. */
+void record_write_answer(struct json_write *w, const struct job *j, struct cutter *cut);
+/* All of the input as one text in the arena: that of a prompt alone as it is, else a heading with the role above each.
+ */
+struct text record_input_text(const struct job *j);
+/* SHA-256 in hex over all of the input: of a prompt alone over its bytes, else over system texts, messages, images and
+ * tools in a fixed order. out holds 65 bytes. */
+void record_hash_input(const struct job *j, char *out);
 /* ts, ts_ms of the moment the thing ended. */
 void record_kv_time(struct json_write *w, int64_t ended_ms);
 /* job_id, run, batch_id, custom_id, tenant: the same in results and calls. */

@@ -13,7 +13,7 @@ enum { CUT_STEP = 64 /* a cap is found to within this many bytes */ };
 
 /* Sums over all attempts of the job. */
 struct totals {
-    int ok, failed, cancelled, recalled, total, retries, models_ok;
+    int ok, failed, cancelled, recalled, total, retries, models_ok, answers_ok;
     int64_t input, output, cached, reasoning; /* -1: nobody reported any */
     int64_t cost_nusd;                        /* of what is known; -1: nothing is known */
     bool is_cost_complete;
@@ -49,6 +49,7 @@ static void add_attempt(struct totals *t, const struct attempt *a)
 struct result {
     char event_id[37];
     char prompt_sha256[DIGEST_HEX + 1];
+    struct text prompt; /* all of the input as one text, with detail full_with_prompt */
     struct totals totals;
 };
 
@@ -57,8 +58,12 @@ static struct totals sum(const struct job *j)
     struct totals t = {
         .input = -1, .output = -1, .cached = -1, .reasoning = -1, .cost_nusd = -1, .is_cost_complete = true};
 
-    for (int i = 0; i < j->n_calls; i++) {
-        t.models_ok += outcome_is_ok(j->calls[i].outcome);
+    for (int i = 0, ok_member = -1; i < j->n_calls; i++) {
+        if (outcome_is_ok(j->calls[i].outcome)) {
+            t.answers_ok++;
+            t.models_ok += j->calls[i].member != ok_member; /* its samples stand together */
+            ok_member = j->calls[i].member;
+        }
         LIST_EACH (it, &j->calls[i].attempts)
             add_attempt(&t, LIST_ENTRY(it, struct attempt, link));
     }
@@ -69,7 +74,7 @@ static const char *const status_names[] = {[JOB_OK] = "ok", [JOB_PARTIAL] = "par
 
 static void write_reasons(struct json_write *w, unsigned degraded)
 {
-    static const char *const names[] = {"model_failed", "model_skipped", "stage_timeout", "quorum_reduced",
+    static const char *const names[] = {"model_failed",  "model_skipped",   "stage_timeout", "quorum_reduced",
                                         "param_dropped", "input_truncated", "stage_fallback"};
 
     jw_key(w, "degraded_reasons");
@@ -80,8 +85,42 @@ static void write_reasons(struct json_write *w, unsigned degraded)
     jw_close(w, ']');
 }
 
-static void write_answer(struct json_write *w, const struct job *j, const struct call *c, struct cutter *cut)
+/* What the request left out, for this model. */
+static void write_dropped(struct json_write *w, const struct job *j, const struct call *c)
 {
+    jw_key(w, "dropped_params");
+    jw_open(w, '[');
+    for (int i = 0; i < j->spec.n_dropped; i++)
+        jw_text(w, text_cut(j->spec.dropped[i], FOREIGN_NAME_MAX));
+    for (int i = 0; i < c->wire.n_dropped; i++)
+        jw_text(w, text_cut(c->wire.dropped[i], FOREIGN_NAME_MAX));
+    jw_close(w, ']');
+}
+
+/* A ballot of a vote, null elsewhere and where none was cast. */
+static void write_ballot(struct json_write *w, const struct ballot *b, struct cutter *cut)
+{
+    if (b != NULL && b->votes >= 0)
+        record_kv_number(w, "votes", b->votes);
+    else
+        jw_kv_null(w, "votes");
+    record_kv_cut(w, "vote", b != NULL ? b->value : TEXT_NONE, cut);
+}
+
+static void write_texts(struct json_write *w, const struct job *j, const struct outcome *o, struct cutter *cut)
+{
+    bool is_final = j->spec.detail == DETAIL_FINAL; /* tool calls are data: they stay */
+
+    record_kv_cut(w, "answer", is_final ? TEXT_NONE : o->answer, cut);
+    record_kv_cut(w, "refusal", is_final ? TEXT_NONE : o->refusal, cut);
+    record_kv_cut(w, "reasoning", is_final ? TEXT_NONE : o->reasoning, cut);
+    jw_kv_raw(w, "tool_calls", o->tool_calls.len <= cut->cap ? o->tool_calls : TEXT_NONE); /* JSON is never cut */
+    cut->has_cut |= o->tool_calls.len > cut->cap;
+}
+
+static void write_answer(struct json_write *w, const struct job *j, int i, struct cutter *cut)
+{
+    const struct call *c = &j->calls[i];
     const struct outcome *o = c->outcome;
     const struct model *m = call_served(c, o);
     int attempts = 0;
@@ -91,18 +130,14 @@ static void write_answer(struct json_write *w, const struct job *j, const struct
     jw_open(w, '{');
     jw_kv_str(w, "stage", "answer");
     jw_kv_int(w, "member", c->member);
-    jw_kv_int(w, "sample", 0);
+    jw_kv_int(w, "sample", c->sample);
     record_kv_name(w, "request_model", c->asked != NULL ? text_of(c->asked->id) : c->name);
     jw_kv_str(w, "served_model", m != NULL && o->fault == FAULT_NONE ? m->id : NULL);
     jw_kv_str(w, "vendor_model", m != NULL ? m->vendor_model : NULL);
     jw_kv_str(w, "provider", m != NULL ? m->provider->id : NULL);
     jw_kv_int(w, "fallback_index", o->fallback_index);
     jw_kv_str(w, "status", record_call_status(o));
-    record_kv_cut(w, "answer", o->answer, cut);
-    record_kv_cut(w, "refusal", o->refusal, cut);
-    record_kv_cut(w, "reasoning", o->reasoning, cut);
-    jw_kv_raw(w, "tool_calls", o->tool_calls.len <= cut->cap ? o->tool_calls : TEXT_NONE); /* JSON is never cut */
-    cut->has_cut |= o->tool_calls.len > cut->cap;
+    write_texts(w, j, o, cut);
     jw_kv_str(w, "finish_reason", finish_name(o->finish));
     jw_kv_int(w, "attempts", attempts);
     jw_kv_int_opt(w, "duration_ms", o->duration_us >= 0 ? o->duration_us / 1000 : -1);
@@ -111,9 +146,10 @@ static void write_answer(struct json_write *w, const struct job *j, const struct
     jw_kv_usd_opt(w, "cost_usd", o->cost_nusd);
     jw_kv_str(w, "error_code", fault_code(o->fault));
     jw_kv_str(w, "error_message", o->fault != FAULT_NONE ? o->why : NULL);
+    write_dropped(w, j, c);
     jw_kv_null(w, "score");
-    jw_kv_null(w, "votes");
-    jw_kv_bool(w, "selected", j->merged.selected[c->member]);
+    write_ballot(w, j->merged.ballots != NULL ? &j->merged.ballots[i] : NULL, cut);
+    jw_kv_bool(w, "selected", j->merged.selected[i]);
     jw_close(w, '}');
 }
 
@@ -126,16 +162,17 @@ static void write_stages(struct json_write *w, const struct job *j, const struct
     jw_kv_str(w, "strategy", j->spec.merge->name);
     jw_kv_str(w, "status", status_names[j->status]);
     jw_kv_int(w, "asked", j->n_calls);
-    jw_kv_int(w, "ok", t->models_ok);
-    jw_kv_int(w, "failed", j->n_calls - t->models_ok);
+    jw_kv_int(w, "ok", t->answers_ok);
+    jw_kv_int(w, "failed", j->n_calls - t->answers_ok);
     jw_kv_int_opt(w, "started_at_ms", j->started_ms > 0 ? j->started_ms : -1);
     jw_kv_int_opt(w, "duration_ms", j->started_ms > 0 ? j->ended_ms - j->started_ms : -1);
     jw_close(w, '}');
     jw_close(w, ']');
 }
 
-static void write_source(struct json_write *w, const struct job *j, const struct result *r, bool is_bare)
+static void write_source(struct json_write *w, const struct job *j, const struct result *r, struct cutter *cut)
 {
+    bool is_bare = cut->is_bare;
     struct text key = j->source_key != NULL && !is_bare ? text_slice(j->source_key, j->source_key_len) : TEXT_NONE;
 
     jw_kv_str(w, "source_topic", j->pos.topic);
@@ -143,6 +180,7 @@ static void write_source(struct json_write *w, const struct job *j, const struct
     jw_kv_int(w, "source_offset", j->pos.offset);
     jw_kv_text(w, "source_key", key);
     jw_kv_str(w, "prompt_sha256", r->prompt_sha256);
+    record_kv_cut(w, "prompt", j->spec.detail == DETAIL_FULL_WITH_PROMPT && !is_bare ? r->prompt : TEXT_NONE, cut);
 }
 
 static void write_times(struct json_write *w, const struct job *j)
@@ -159,7 +197,7 @@ static void write_times(struct json_write *w, const struct job *j)
 
 static void write_totals(struct json_write *w, const struct job *j, const struct totals *t)
 {
-    jw_kv_int(w, "models_asked", j->n_calls);
+    jw_kv_int(w, "models_asked", j->n_members);
     jw_kv_int(w, "models_ok", t->models_ok);
     jw_kv_int(w, "calls_total", t->total);
     jw_kv_int(w, "calls_ok", t->ok);
@@ -182,11 +220,13 @@ static void write_merged(struct json_write *w, const struct job *j, struct cutte
     jw_kv_str(w, "status", status_names[j->status]);
     jw_kv_str(w, "strategy", j->spec.merge->name);
     jw_kv_null(w, "pattern");
-    record_kv_cut(w, "answer", j->status != JOB_FAILED ? j->merged.answer : TEXT_NONE, cut);
-    jw_kv_str(w, "answer_format", j->merged.answer.p != NULL ? "markdown" : NULL);
+    record_write_answer(w, j, cut);
     jw_kv_str(w, "winner", winner != NULL && winner->asked != NULL ? winner->asked->id : NULL);
     jw_kv_null(w, "ultra_model");
-    jw_kv_null(w, "agreement");
+    if (j->merged.ballots != NULL && j->status != JOB_FAILED)
+        record_kv_number(w, "agreement", j->merged.agreement);
+    else
+        jw_kv_null(w, "agreement");
     jw_kv_int(w, "quorum", j->quorum);
     write_reasons(w, j->degraded);
 }
@@ -207,7 +247,7 @@ static void write_answers(struct json_write *w, const struct job *j, struct cutt
     jw_key(w, "answers");
     jw_open(w, '[');
     for (int i = 0; i < j->n_calls && !cut->is_bare; i++)
-        write_answer(w, j, &j->calls[i], cut);
+        write_answer(w, j, i, cut);
     jw_close(w, ']');
 }
 
@@ -230,7 +270,7 @@ static void encode(const struct job *j, const struct result *r, struct cutter *c
     jw_kv_bool(&w, "error_retryable", is_job_code_retryable(j));
     write_answers(&w, j, cut);
     write_stages(&w, j, &r->totals);
-    write_source(&w, j, r, cut->is_bare);
+    write_source(&w, j, r, cut);
     record_kv_origin(&w, j, cut->is_bare ? TEXT_NONE : j->spec.labels);
     jw_kv_raw(&w, "job_metadata", cut->is_bare ? TEXT_NONE : j->spec.metadata);
     jw_kv_bool(&w, "answer_truncated", cut->has_cut); /* last: known only now */
@@ -277,18 +317,6 @@ static void encode_cut(struct job *j, const struct result *r, struct buf *b)
     }
 }
 
-static void hash_prompt(const struct job *j, char out[DIGEST_HEX + 1])
-{
-    uint8_t digest[DIGEST_BYTES];
-    struct buf plain;
-
-    buf_init(&plain, 0);
-    text_add_plain(&plain, j->spec.prompt);
-    digest_sha256(plain.p, plain.len, digest);
-    digest_hex(digest, sizeof(digest), out);
-    buf_done(&plain);
-}
-
 void job_encode_result(struct job *j)
 {
     struct cutter all = {.cap = SIZE_MAX};
@@ -297,7 +325,9 @@ void job_encode_result(struct job *j)
 
     buf_init(&b, j->env->broker->ops->limit(j->env->broker, OUT_RESULTS));
     record_event_id(j, "result", NULL, NULL, r.event_id);
-    hash_prompt(j, r.prompt_sha256);
+    record_hash_input(j, r.prompt_sha256);
+    if (j->spec.detail == DETAIL_FULL_WITH_PROMPT)
+        r.prompt = record_input_text(j);
     encode(j, &r, &all, &b);
     if (b.is_over)
         encode_cut(j, &r, &b);

@@ -266,8 +266,11 @@ static void conclude(struct job *j, bool is_satisfied)
 
         good += outcome_is_ok(o);
         unknown += o->fault == FAULT_UNKNOWN_MODEL;
+        if (outcome_is_ok(o) && o->fallback_index > 0)
+            j->degraded |= DEGRADED_STAGE_FALLBACK;
         failed += !outcome_is_ok(o) && o->fault != FAULT_UNKNOWN_MODEL && o->fault != FAULT_CANCELLED;
     }
+    job_note_input(j);
     if (failed > 0 && !is_satisfied)
         j->degraded |= DEGRADED_MODEL_FAILED;
     if (unknown > 0)
@@ -282,7 +285,7 @@ static void conclude(struct job *j, bool is_satisfied)
         return;
     }
     if (good >= j->quorum && good > 0) {
-        j->status = j->degraded != 0 ? JOB_PARTIAL : JOB_OK;
+        j->status = (j->degraded & ~(unsigned)DEGRADED_BUT_OK) != 0 ? JOB_PARTIAL : JOB_OK;
         return;
     }
     j->status = JOB_FAILED;
@@ -312,13 +315,11 @@ static void end_calls(struct job *j, bool is_satisfied)
 
 static enum step_next step_stage(struct job *j)
 {
-    struct stage_view v;
     bool is_satisfied, is_complete;
 
     if (!j->is_stage_started)
         start_stage(j);
-    v = job_stage_view(j);
-    is_satisfied = j->spec.merge->enough != NULL && j->spec.merge->enough(&v);
+    is_satisfied = j->spec.merge->enough != NULL && j->spec.merge->enough(job_stage_view(j));
     is_complete = j->n_over == j->n_calls || is_satisfied;
     if (!is_complete && !j->is_timed_out && !j->is_cancelled)
         return WAIT;
@@ -336,10 +337,10 @@ static enum step_next step_stage(struct job *j)
 
 static enum step_next step_merge(struct job *j)
 {
-    if (j->status != JOB_FAILED) {
-        struct stage_view v = job_stage_view(j);
-
-        j->spec.merge->merge(&v, j->arena, &j->merged);
+    if (j->status != JOB_FAILED &&
+        j->spec.merge->merge(job_stage_view(j), j->arena, &j->merged, &j->error_message) < 0) {
+        j->status = JOB_FAILED;
+        j->error_code = "merge_failed";
     }
     j->step = STEP_ENCODE;
     return AGAIN;

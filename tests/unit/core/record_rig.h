@@ -29,6 +29,8 @@ struct rig {
     struct model models[3];
     struct registry registry;
     struct merge_ops merge;
+    struct message_part part;
+    struct chat_message message;
     struct env env;
     struct message_header headers[8];
     struct job *j;
@@ -68,10 +70,14 @@ static inline void rig_start(struct rig *r, int n_calls)
     r->j->quorum = 1;
     r->j->merged.winner = -1;
     r->j->claim.deliveries = 1;
-    r->j->spec = (struct job_spec){.job_id = "job-1", .prompt = TEXT_LIT("Why?"), .merge = &r->merge};
+    r->j->spec =
+        (struct job_spec){.job_id = "job-1", .messages = &r->message, .n_messages = 1, .merge = &r->merge};
+    r->part = (struct message_part){.kind = PART_TEXT, .text = TEXT_LIT("Why?")};
+    r->message = (struct chat_message){.role = ROLE_USER, .parts = &r->part, .n_parts = 1};
+    r->j->n_members = n_calls;
     r->j->calls = arena_zero(arena, sizeof(*r->j->calls) * (size_t)(n_calls + 1));
     for (int i = 0; i < n_calls; i++)
-        call_init(&r->j->calls[i], r->j, i, text_of(ids[i % 3]), &r->models[i % 3]);
+        call_init(&r->j->calls[i], r->j, i, 0, text_of(ids[i % 3]), &r->models[i % 3]);
 }
 
 static inline void rig_stop(struct rig *r)

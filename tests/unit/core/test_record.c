@@ -39,15 +39,15 @@ static void test_least(void **state)
         {"cost_complete", "true"}, {"error_code", "\"unknown_model\""},
         {"error_message", "\"none of the models is configured\""}, {"error_retryable", "false"},
         {"source_topic", "\"tutti.jobs\""}, {"source_partition", "3"}, {"source_offset", "42"}, {"source_key", "null"},
-        {"worker_id", "\"host-1\""}, {"build", "\"abc\""}, {"trace_id", "null"}, {"labels", "null"},
-        {"job_metadata", "null"},
+        {"prompt", "null"}, {"worker_id", "\"host-1\""}, {"build", "\"abc\""}, {"trace_id", "null"},
+        {"labels", "null"}, {"job_metadata", "null"},
         {"answers/0",
          "{\"stage\":\"answer\",\"member\":0,\"sample\":0,\"request_model\":\"a\",\"served_model\":null,"
          "\"vendor_model\":null,\"provider\":null,\"fallback_index\":0,\"status\":\"error\",\"answer\":null,"
          "\"refusal\":null,\"reasoning\":null,\"tool_calls\":null,\"finish_reason\":null,\"attempts\":0,"
          "\"duration_ms\":null,\"input_tokens\":null,\"output_tokens\":null,\"cost_usd\":null,"
-         "\"error_code\":\"unknown_model\",\"error_message\":\"why\",\"score\":null,\"votes\":null,"
-         "\"selected\":false}"},
+         "\"error_code\":\"unknown_model\",\"error_message\":\"why\",\"dropped_params\":[],"
+         "\"score\":null,\"votes\":null,\"vote\":null,\"selected\":false}"},
         {"stages",
          "[{\"stage\":\"answer\",\"strategy\":\"concat\",\"status\":\"failed\",\"asked\":1,\"ok\":0,\"failed\":1,"
          "\"started_at_ms\":null,\"duration_ms\":null}]"});

@@ -278,7 +278,7 @@ static void test_long_names(void **state)
     rig_start(&r, 1);
     o = rig_full_attempt(&r, 0);
     o->response_model = o->raw_finish = o->request_id = text_of(texts('n', 100000));
-    r.j->calls[0].model = NULL;
+    r.j->calls[0].asked = r.j->calls[0].model = NULL;
     r.j->calls[0].name = text_of(texts('m', 100000));
     json = rig_encode(&r, OUT_CALLS, 0);
     assert_int_equal(text_length(json, "response_model"), FOREIGN_NAME_MAX);

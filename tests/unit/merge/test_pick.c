@@ -128,12 +128,13 @@ static const struct row {
 static void run_row(const struct row *row, struct arena *a)
 {
     struct merged out = {.winner = -1};
+    const char *why = NULL;
     struct stage s;
     char *answer;
     size_t len;
 
     stage_of(&s, row->members, row->n, 1);
-    find(row->merge)->merge(&s.v, a, &out);
+    assert_int_equal(find(row->merge)->merge(&s.v, a, &out, &why), 0);
     answer = text_decode(a, out.answer, &len);
     if (row->answer == NULL)
         assert_null(answer);
@@ -162,11 +163,12 @@ static void test_concat_keeps_bytes(void **state)
     static const struct member members[] = {{.answer = "\\u00E9\\/\\ud83d\\ude00", .at = 1, .is_escaped = true}};
     struct arena *a = arena_new(512);
     struct merged out = {.winner = -1};
+    const char *why = NULL;
     struct stage s;
 
     (void)state;
     stage_of(&s, members, 1, 1);
-    find("concat")->merge(&s.v, a, &out);
+    assert_int_equal(find("concat")->merge(&s.v, a, &out, &why), 0);
     assert_true(out.answer.is_escaped);
     assert_int_equal(out.answer.len, strlen("## a\\n\\n") + strlen(members[0].answer));
     assert_memory_equal(out.answer.p + strlen("## a\\n\\n"), members[0].answer, strlen(members[0].answer));
