@@ -62,8 +62,6 @@ struct report {
     int n_parts;
     const struct pool_view *pools; /* pools[n_pools], levels brought up to wall_ms, pause_until_us: from wall_ms on */
     int n_pools;
-    const int *breakers; /* breakers[n_breakers], by the registry's index: 0 closed, 1 open, 2 half open */
-    int n_breakers;
     const struct report_job *jobs; /* jobs[n_jobs_listed], oldest first */
     int n_jobs_listed;
 };

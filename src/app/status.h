@@ -107,7 +107,8 @@ struct status_view {
     double jobs_per_s;
     double job_success_ratio; /* of the window, -1: none ended */
     int64_t lag;              /* -1: unknown */
-    double lag_per_s;         /* change; 0 when unknown */
+    double lag_per_s;         /* change */
+    bool is_lag_trend_known;
     int n_workers;
     const struct report *const *reports; /* reports[n_workers], NULL: none yet or ended */
     const int64_t *silent_us;            /* silent_us[n_workers] */

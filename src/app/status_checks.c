@@ -160,7 +160,7 @@ static void add_lag(struct buf *b, const struct status_view *v)
     if (v->lag < 0)
         return;
     buf_printf(b, ", lag %lld", (long long)v->lag);
-    if (v->lag == 0)
+    if (v->lag == 0 || !v->is_lag_trend_known)
         return;
     if (v->lag_per_s < -0.05) {
         buf_add_str(b, " falling, clears in about ");

@@ -214,7 +214,10 @@ void status_json(const struct status_view *v, struct buf *out)
     kv_real(&w, "jobs_per_s", v->jobs_per_s, false);
     kv_real(&w, "job_success_ratio", v->job_success_ratio, true);
     jw_kv_int_opt(&w, "lag", v->lag);
-    kv_real(&w, "lag_per_s", v->lag_per_s, false);
+    if (v->is_lag_trend_known)
+        kv_real(&w, "lag_per_s", v->lag_per_s, false);
+    else
+        jw_kv_null(&w, "lag_per_s");
     write_checks(&w, v);
     write_workers(&w, v);
     jw_key(&w, "models");

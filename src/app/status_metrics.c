@@ -95,15 +95,6 @@ static void print_limits(const struct status_view *v, struct buf *out)
     buf_done(&ratio);
 }
 
-static void print_breakers(const struct status_view *v, struct buf *out)
-{
-    metrics_print_head(out, "tutti_breaker_state", "gauge", "0 closed, 1 open, 2 half open");
-    for (int i = 0; i < v->n_models && i < METRIC_MODELS_MAX; i++) {
-        begin(out, "tutti_breaker_state", v->models[i].provider, v->models[i].id);
-        buf_printf(out, "} %d\n", v->models[i].breaker);
-    }
-}
-
 /* --- partitions --- */
 
 static void print_part(struct buf *out, const char *name, const struct report_part *p)
@@ -146,7 +137,7 @@ static void print_parts(const struct status_view *v, struct buf *out)
 static void print_one(struct buf *out, const char *name, const char *kind, const char *help, double value)
 {
     metrics_print_head(out, name, kind, help);
-    buf_printf(out, "%s %.17g\n", name, value);
+    buf_printf(out, "%s %.15g\n", name, value);
 }
 
 /* The values of /proc/self/stat behind the command's name; -1 where it cannot be read. */
@@ -212,7 +203,6 @@ static void print_process(struct buf *out)
 void status_metrics(const struct status_view *v, struct buf *out)
 {
     print_limits(v, out);
-    print_breakers(v, out);
     print_parts(v, out);
     metrics_print_head(out, "tutti_build_info", "gauge", "What is running");
     buf_add_str(out, "tutti_build_info{");

@@ -82,10 +82,16 @@ static void add_window(struct status_model *out, const struct window_view *win, 
     out->usd_per_hour = (double)(now->cost_nusd - then->cost_nusd) / 1e9 / win->seconds * 3600;
 }
 
+static int64_t get(const _Atomic int64_t *v)
+{
+    return atomic_load_explicit(v, memory_order_relaxed);
+}
+
 static void add_last(struct status_model *out, const struct model_metrics *m)
 {
-    out->in_flight = atomic_load_explicit(&m->in_flight, memory_order_relaxed);
-    out->last_outcome_ms = atomic_load_explicit(&m->last_ms, memory_order_relaxed);
+    out->breaker = get(&m->breakers[1]) > 0 ? 1 : (get(&m->breakers[2]) > 0 ? 2 : 0);
+    out->in_flight = get(&m->in_flight);
+    out->last_outcome_ms = get(&m->last_ms);
     if (out->last_outcome_ms > 0) {
         int code = atomic_load_explicit(&m->last_code, memory_order_relaxed);
 
@@ -129,20 +135,6 @@ static void judge_model(struct status_model *m, const struct provider *p, struct
         m->reason = "configured, not asked yet";
     else
         m->reason = arena_printf(a, "the last call ended with %s", m->last_outcome);
-}
-
-static int worst_breaker(const struct status *s, int model)
-{
-    static const int severity[] = {0, 2, 1}; /* closed, open, half open */
-    int worst = 0;
-
-    for (int i = 0; i < s->n_workers; i++) {
-        const struct report *r = s->reports[i];
-
-        if (r != NULL && model < r->n_breakers && severity[r->breakers[model]] > severity[worst])
-            worst = r->breakers[model];
-    }
-    return worst;
 }
 
 /* --- pools --- */
@@ -243,7 +235,6 @@ static void make_models(struct status_view *v, const struct status *s, const str
         out->error_ratio = out->p50_ms = out->p95_ms = -1;
         for (int k = 0; k < m->provider->n_keys; k++)
             out->has_key |= m->provider->keys[k].secret != NULL && *m->provider->keys[k].secret != '\0';
-        out->breaker = worst_breaker(s, (int)i);
         if (block >= 0) {
             add_window(out, win, block);
             add_last(out, all[block]);
@@ -330,6 +321,20 @@ static void make_slowest(struct status_view *v, const struct status *s)
     }
 }
 
+/* Against the oldest sample of the window that knew the lag: at the start no partition has told it yet. */
+static void add_lag_trend(struct status_view *v, const struct status *s, const struct sample *now, int64_t since_us)
+{
+    for (int i = s->n_samples > STATUS_SAMPLES ? s->n_samples - STATUS_SAMPLES : 0; i < s->n_samples; i++) {
+        const struct sample *old = &s->samples[i % STATUS_SAMPLES];
+
+        if (old->lag < 0 || now->lag < 0 || old->at_us < since_us || now->at_us - old->at_us < STATUS_SAMPLE_US / 2)
+            continue;
+        v->lag_per_s = (double)(now->lag - old->lag) / ((double)(now->at_us - old->at_us) / 1e6);
+        v->is_lag_trend_known = true;
+        return;
+    }
+}
+
 void status_view_init(struct status_view *v, struct status *s, int64_t now_us, int64_t wall_ms)
 {
     struct arena *a = arena_new(16384);
@@ -353,8 +358,7 @@ void status_view_init(struct status_view *v, struct status *s, int64_t now_us, i
     v->jobs_per_s = (double)n_jobs / win.seconds;
     if (n_jobs > 0)
         v->job_success_ratio = (double)n_good / (double)n_jobs;
-    if (win.now->lag >= 0 && win.then->lag >= 0)
-        v->lag_per_s = (double)(win.now->lag - win.then->lag) / win.seconds;
+    add_lag_trend(v, s, win.now, win.then->at_us);
     make_pools(v, s);
     make_models(v, s, &win);
     make_errors(v, &win);

@@ -291,10 +291,11 @@ static void print_dead_letters(struct buf *out)
 void metrics_print_models(struct buf *out)
 {
     struct model_metrics *all[METRIC_MODELS_MAX + 1];
-    int n = metrics_models(all);
+    int n = 0;
 
-    if (get(&other.last_ms) == 0 && get(&other.in_flight) == 0)
-        n--; /* nothing was ever folded into it */
+    for (int i = 0, n_all = metrics_models(all); i < n_all; i++)
+        if (strcmp(all[i]->model, "other") != 0 || get(&all[i]->last_ms) != 0 || get(&all[i]->in_flight) != 0)
+            all[n++] = all[i]; /* those that others fold into only show when something did */
     for (size_t f = 0; f < ARRAY_LEN(families); f++) {
         metrics_print_head(out, families[f].name, families[f].kind, families[f].help);
         for (int i = 0; i < n; i++)

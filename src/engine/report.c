@@ -8,7 +8,6 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "core/health.h"
 #include "core/registry.h"
 #include "engine/worker_internal.h"
 
@@ -246,17 +245,6 @@ static void take_pools(struct report *r, const struct worker *w)
     r->n_pools = l->n_views;
 }
 
-static void take_breakers(struct report *r, const struct worker *w)
-{
-    int n = (int)w->env.registry->n_models;
-    int *out = arena_zero(r->arena, sizeof(*out) * (size_t)(n + 1));
-
-    for (int i = 0; i < n; i++)
-        out[i] = (int)health_breaker_state(w->env.health, i);
-    r->breakers = out;
-    r->n_breakers = n;
-}
-
 struct report *report_new(const struct worker *w, int max_jobs, const char *job_id)
 {
     struct arena *a = arena_new(4096);
@@ -272,7 +260,6 @@ struct report *report_new(const struct worker *w, int max_jobs, const char *job_
     r->is_limiter_down = w->env.limiter->is_down && w->env.limiter->n_views > 0;
     take_parts(r, w);
     take_pools(r, w);
-    take_breakers(r, w);
     take_jobs(r, w, max_jobs, job_id);
     return r;
 }
