@@ -93,6 +93,7 @@ int cli_parse_config(const struct cli *c, const char *text, struct config **out_
 int cmd_ask(struct cli *c);
 int cmd_config(struct cli *c);
 int cmd_dev(struct cli *c);
+int cmd_doctor(struct cli *c);
 int cmd_help(struct cli *c);
 int cmd_init(struct cli *c);
 int cmd_run(struct cli *c);
