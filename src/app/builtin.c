@@ -8,9 +8,9 @@
 #include "base/check.h"
 
 const struct builtin_model builtin_models[BUILTIN_MODELS] = {
-    {"sim/fast", "latency=120ms", "120 ms", "aliases: [fast], price: {input: 0.15, output: 0.60}"},
-    {"sim/smart", "latency=900ms,bytes=800", "900 ms", "aliases: [smart], price: {input: 2.50, output: 10.00}"},
-    {"sim/flaky", "latency=150ms,errors=20%,rpm=120", "20 % errors, 120 requests/min",
+    {"sim/fast", "latency=120ms,bytes=120", "120 ms", "aliases: [fast], price: {input: 0.15, output: 0.60}"},
+    {"sim/smart", "latency=900ms,bytes=240", "900 ms", "aliases: [smart], price: {input: 2.50, output: 10.00}"},
+    {"sim/flaky", "latency=150ms,bytes=120,errors=20%,rpm=120", "20 % errors, 120 requests/min",
      "aliases: [flaky], price: {input: 0.50, output: 1.50}, limits: {requests_per_minute: 120}"},
 };
 
