@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -166,7 +166,8 @@ class Bed:
         tag = uuid.uuid4().hex[:8]
         self.group = f"g-{tag}"
         self.topics = {k: f"{v}-{tag}" for k, v in
-                       {"jobs": "jobs", "results": "results", "calls": "calls", "dead_letters": "dlq.jobs"}.items()}
+                       {"jobs": "jobs", "results": "results", "calls": "calls", "dead_letters": "dlq.jobs",
+                        "model_stats": "model-stats", "batches": "batches"}.items()}
         self.processes = []
         self.sims = []
         self.config = {}
@@ -191,12 +192,13 @@ class Bed:
         sim = sim or self.sims[0]
         c = {
             "kafka": {"brokers": self.stack.brokers, "group": self.group, "commit_interval": "100ms",
-                      "topics": {"jobs": [self.topics["jobs"]], **{k: self.topics[k] for k in ("results", "calls", "dead_letters")}}},
+                      "topics": {k: [v] if k == "jobs" else v for k, v in self.topics.items()}},
             "redis": {"url": self.stack.redis.url},
             "providers": {"sim": {"api": "openai", "base_url": sim.url, "api_key": "${env:SIM_KEY:-sk-sim}"}},
             "models": {},
             "jobs": {"default_models": list(models or {}), "max_in_flight": 500},
             "retry": {"base": "50ms", "cap": "2s"},
+            "breaker": {"failures": 0},  # most tests script more failures than that
             "log": {"level": "info", "format": "logfmt"},
             "admin": {"listen": "127.0.0.1:0"},
             "workers": 1,
@@ -260,6 +262,24 @@ class Bed:
                             "headers": m.headers() or [], "partition": m.partition(), "offset": m.offset()})
             if until and until(out):
                 break
+        c.close()
+        return out
+
+    def read_to_end(self, topic, isolation="read_committed"):
+        """The values of what an output topic holds now, as JSON."""
+        c = Consumer({"bootstrap.servers": self.stack.brokers, "group.id": f"r-{uuid.uuid4().hex}", "isolation.level": isolation,
+                      "enable.auto.commit": False, "enable.partition.eof": True})
+        name = self.topics[topic]
+        open_parts = set(c.list_topics(name, timeout=10).topics[name].partitions)
+        c.assign([TopicPartition(name, p, 0) for p in open_parts])
+        out, end = [], time.monotonic() + 60
+        while open_parts:
+            assert time.monotonic() < end, f"no end of {name}"
+            for m in c.consume(500, 0.2):
+                if m.error() and m.error().code() == KafkaError._PARTITION_EOF:
+                    open_parts.discard(m.partition())
+                elif not m.error():
+                    out.append(json.loads(m.value()))
         c.close()
         return out
 
