@@ -22,7 +22,7 @@ static struct window_view window_of(const struct status *s, struct arena *a, int
     for (int i = s->n_samples - n; i < s->n_samples; i++) { /* oldest first */
         const struct sample *old = &s->samples[i % STATUS_SAMPLES];
 
-        if (now_us - old->at_us > STATUS_WINDOW_US + STATUS_SAMPLE_US)
+        if (now_us - old->at_us > STATUS_WINDOW_US)
             continue;
         win.then = old;
         break;
