@@ -90,7 +90,7 @@ def job(tag, text="", **keys):
 
 
 def check_schemas(got):
-    for name, values in (("result", got.results), ("call", got.calls)):
+    for name, values in (("result", got.results), ("call", got.calls), ("model-stats", got.stats), ("batch", got.batches)):
         v = validator(name)
         for value in values[:SAMPLE]:
             v.validate(value)
@@ -118,6 +118,72 @@ def check_sums(got):
     assert not calls, f"call records without a result: {list(calls)[:3]}"
 
 
+def nano(usd):
+    return round((usd or 0) * 1e9)
+
+
+def bucket(ms):
+    edges = [10 * 2**i for i in range(14)]
+    return next((i for i, edge in enumerate(edges) if ms <= edge), len(edges))
+
+
+def fold_calls(calls):
+    """What an analyst computes who has only the call records: sums per window, provider and model."""
+    out = collections.defaultdict(collections.Counter)
+    for c in calls:
+        row = out[c["ts_ms"] // 10000 * 10000, c["provider"], c["request_model"], c["vendor_model"]]
+        row.update({"calls_total": 1, "calls_ok": c["status"] == "ok", "calls_failed": c["status"] == "error",
+                    "cancelled": c["status"] == "cancelled", "rate_limited": c["error_code"] == "rate_limited",
+                    "retries": c["attempt"] > 1, "cache_hits": c["cache_hit"], "recalled": c["recalled"], "cost": nano(c["cost_usd"]),
+                    "calls_unpriced": c["cost_usd"] is None and (c["status"] == "ok" or c["input_tokens"] is not None),
+                    "throttle_ms": c["throttle_ms"] or 0, "duration_ms_sum": c["duration_ms"] or 0})
+        row.update({k: c[k] or 0 for k in ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")})
+        row.update({f"{k}{bucket(c[f'{k}_ms'])}": 1 for k in ("duration", "ttft") if c[f"{k}_ms"] is not None})
+    return {k: +row for k, row in out.items()}  # without zeros
+
+
+def fold_stats(stats):
+    out = collections.defaultdict(collections.Counter)
+    for s in stats:
+        row = out[s["window_start_at_ms"], s["provider"], s["request_model"], s["vendor_model"]]
+        row.update({k: s[k] or 0 for k in ("calls_total", "calls_ok", "calls_failed", "cancelled", "rate_limited", "retries", "cache_hits",
+                                           "recalled", "calls_unpriced", "throttle_ms", "duration_ms_sum", "input_tokens",
+                                           "output_tokens", "cached_input_tokens", "reasoning_tokens")})
+        row["cost"] += nano(s["cost_usd"])
+        for kind in ("duration", "ttft"):
+            row.update({f"{kind}{i}": n for i, n in enumerate(s[f"{kind}_bucket_counts"])})
+    return {k: +row for k, row in out.items()}
+
+
+def fold_batches(results):
+    out = collections.defaultdict(collections.Counter)
+    for r in results:
+        if r["batch_id"] is not None:
+            row = out[r["batch_id"], r["source_partition"]]
+            row.update({"jobs_total": 1, f"jobs_{r['status']}": 1, "cost": nano(r["cost_usd"])})
+            row.update({k: r[k] or 0 for k in ("calls_total", "calls_ok", "calls_failed", "input_tokens", "output_tokens")})
+    return {k: +row for k, row in out.items()}
+
+
+def fold_progress(messages):
+    """The last record per key, as compaction leaves it, added up over the keys of a batch."""
+    last, out = {m.key(): json.loads(m.value()) for m in messages}, collections.defaultdict(collections.Counter)
+    for key, b in last.items():
+        assert key.decode() == f"{b['batch_id']}/{b['source_partition']}/{b['assignment']}"
+        row = out[b["batch_id"], b["source_partition"]]
+        row.update({k: b[k] or 0 for k in ("jobs_total", "jobs_ok", "jobs_partial", "jobs_failed", "calls_total", "calls_ok",
+                                           "calls_failed", "input_tokens", "output_tokens")})
+        row["cost"] += nano(b["cost_usd"])
+    return {k: +row for k, row in out.items()}
+
+
+def check_statistics(got):
+    """The published sums are those of the records they are about."""
+    assert fold_stats(got.stats) == fold_calls(got.calls)
+    assert fold_progress(got.raw["batches"]) == fold_batches(got.results)
+    assert all(m.key().decode() == f"{s['provider']}/{s['request_model']}" for m, s in zip(got.raw["model_stats"], got.stats))
+
+
 def check_processes(bed):
     for p in bed.processes:
         if isinstance(p, Tutti):
@@ -140,19 +206,22 @@ def finish(bed, n, seconds=60, partitions=4, same_requests=True, redis=None):
     for p in running:
         assert p.stop() == 0, p.output()[-6000:]
     check_processes(bed)
-    raw = {t: read_to_end(bed, t) for t in ("results", "calls", "dead_letters")}
+    raw = {t: read_to_end(bed, t) for t in ("results", "calls", "dead_letters", "model_stats", "batches")}
     for messages in raw.values():
         assert not any(SECRET.encode() in (m.value() or b"") or SECRET in repr(m.headers()) for m in messages)
     got = types.SimpleNamespace(results=[json.loads(m.value()) for m in raw["results"]],
                                 calls=[json.loads(m.value()) for m in raw["calls"]], dead=raw["dead_letters"], raw=raw,
+                                stats=[json.loads(m.value()) for m in raw["model_stats"]],
+                                batches=[json.loads(m.value()) for m in raw["batches"]],
                                 requests=[x for s in bed.sims for x in s.requests()])
     got.by_id = {r["job_id"]: r for r in got.results}
     check_ends(got.results, got.dead, n)
-    ids = collections.Counter(x["event_id"] for x in got.results + got.calls)
+    ids = collections.Counter(x["event_id"] for x in got.results + got.calls + got.stats + got.batches)
     assert not [i for i, k in ids.items() if k > 1]
     assert all(m.key() == json.loads(m.value())["job_id"].encode() for m in raw["results"] + raw["calls"])
     check_schemas(got)
     check_sums(got)
+    check_statistics(got)
     assert not any(x["over_limit"] for x in got.requests)
     if same_requests:
         sent = sum(not c["recalled"] for c in got.calls)
