@@ -238,6 +238,7 @@ struct job {
     const char *error_message;
     struct merged merged;
     int64_t read_ms;    /* wall clock at intake */
+    int64_t asked_ms;   /* first permit asked for; 0: never */
     int64_t started_ms; /* first permit granted (or first recalled answer); 0: never */
     int64_t ended_ms;   /* fixed when the stage is left: all records of the job carry it */
     struct publication pub;

@@ -62,7 +62,7 @@ static void fill_common(struct call *c, const struct transfer *t, struct outcome
     o->started_ms = o->ended_ms - (t->sent_us > 0 ? (now - t->sent_us) / 1000 : t->total_took_us / 1000);
     o->throttle_us = c->permit.granted_us - c->asked_us;
     o->throttle_reason = throttle_name(c->was_gated ? THROTTLE_BREAKER : c->permit.throttle);
-    o->queue_us = (c->job->started_ms - c->job->read_ms) * 1000;
+    o->queue_us = (c->job->asked_ms - c->job->read_ms) * 1000;
     o->reserved_tokens = c->estimate_tokens;
     o->connect_us = t->connect_took_us;
     o->duration_us = t->sent_us > 0 ? now - t->sent_us : t->total_took_us;

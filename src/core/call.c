@@ -329,6 +329,8 @@ static void ask(struct call *c)
     if (c->asked_us == 0) {
         c->asked_us = loop_now_us(env->loop);
         c->was_gated = false;
+        if (c->job->asked_ms == 0)
+            c->job->asked_ms = loop_wall_ms(env->loop);
     }
     next = route_enter(c);
     if (next == ROUTE_NONE) {
