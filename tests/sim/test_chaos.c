@@ -114,11 +114,26 @@ static void check_terminal(const struct world *w)
     assert_int_equal(t.crash_loops, 0);
 }
 
+/* With odd seeds calls go elsewhere: breakers that open quickly, and models that fall back on others. */
+static void add_routes(struct world *w)
+{
+    if (w->seed % 2 == 0)
+        return;
+    w->breaker = (struct health_conf){.failures = 2, .open_us = 5000000};
+    w->retry.attempts = 2;
+    w->models[0].fallbacks[0] = &w->models[1];
+    w->models[0].fallbacks[1] = &w->models[3];
+    w->models[0].n_fallbacks = 2;
+    w->models[1].fallbacks[0] = &w->models[3];
+    w->models[1].n_fallbacks = 1;
+}
+
 static void run_seed(uint64_t seed)
 {
     struct world w;
 
     world_init(&w, seed, PARTITIONS);
+    add_routes(&w);
     w.ledger.decide = decide;
     w.ledger.arg = &w;
     w.abort_per_mille = 100;

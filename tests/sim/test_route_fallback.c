@@ -303,6 +303,39 @@ static void test_a_call_goes_on_where_its_chain_was(void **state)
     world_done(w);
 }
 
+/* Killed between two attempts at the fallback: it goes on there, with the next attempt. */
+static void test_a_fallback_goes_on_with_its_attempts(void **state)
+{
+    struct route r;
+    struct world *w = route_setup(&r, 1);
+    json_t *c;
+
+    (void)state;
+    route_fallbacks(&r);
+    w->retry = (struct retry_conf){.attempts = 2, .base_us = 4 * SECOND, .cap_us = 4 * SECOND};
+    route_rule(&r, (struct rule){.model = "m-a", .play = {ACT_404, 1000, 0, NULL}});
+    route_rule(&r, (struct rule){.model = "m-b", .play = {ACT_500, 1000, 0, NULL}});
+    world_job(w, 0, "%s", job);
+    world_add_worker(w, 0, 1);
+    world_run(w, SECOND);
+    assert_int_equal(w->ledger.n, 2);
+    crash_and_restart(w);
+    assert_true(world_run_until_done(w, 60 * SECOND));
+    assert_int_equal(ledger_count(&w->ledger, "m-a", NULL), 1);
+    assert_int_equal(ledger_count(&w->ledger, "m-b", NULL), 2);
+    assert_int_equal(ledger_count(&w->ledger, "m-c", NULL), 1);
+    for (int i = 0; i < 4; i++) {
+        static const int places[] = {0, 1, 1, 2}, attempts[] = {1, 1, 2, 1};
+
+        c = call_record(w, i);
+        assert_int_equal(num(c, "fallback_index"), places[i]);
+        assert_int_equal(num(c, "attempt"), attempts[i]);
+        assert_int_equal(json_is_true(json_object_get(c, "recalled")), i < 2);
+        json_decref(c);
+    }
+    world_done(w);
+}
+
 /* The configuration changed between the answer and the recall: the answer stays with the model that was asked for. */
 static void test_an_answer_outlives_its_fallback_list(void **state)
 {
@@ -345,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_all_breakers_open_waits_for_the_first),
         cmocka_unit_test(test_a_fallbacks_answer_is_recalled),
         cmocka_unit_test(test_a_call_goes_on_where_its_chain_was),
+        cmocka_unit_test(test_a_fallback_goes_on_with_its_attempts),
         cmocka_unit_test(test_an_answer_outlives_its_fallback_list),
     };
 
