@@ -158,3 +158,20 @@ def test_invalid_jobs_corpus():
     for r in rows:
         assert set(r) in ({"name", "value", "code", "pointer"}, {"name", "value_base64", "code", "pointer"})
         assert r["code"] in codes
+
+
+@pytest.mark.parametrize("value, is_valid", [
+    ({"command": "cancel_job", "job_id": "x"}, True),
+    ({"command": "cancel_job", "job_id": "x", "run": 0}, True),
+    ({"command": "cancel_job", "job_id": "x", "run": None, "batch_id": None}, True),
+    ({"command": "cancel_batch", "batch_id": "b"}, True),
+    ({}, False), ({"command": "cancel_job"}, False), ({"command": "cancel_job", "job_id": ""}, False),
+    ({"command": "cancel_job", "job_id": "x" * 201}, False), ({"command": "cancel_job", "job_id": "x", "run": -1}, False),
+    ({"command": "cancel_job", "job_id": "x", "batch_id": "b"}, False), ({"command": "cancel_batch", "job_id": "x"}, False),
+    ({"command": "cancel_batch", "batch_id": "b", "run": 1}, False), ({"command": "pause", "job_id": "x"}, False),
+    ({"command": "cancel_job", "job_id": "x", "another": 1}, False),
+])
+def test_commands(value, is_valid):
+    """As tests/unit/core/test_cancel.c has it of the reader."""
+    jsonschema.Draft202012Validator.check_schema(load("control.schema.json"))
+    assert validator("control").is_valid(value) == is_valid

@@ -4,6 +4,7 @@
 #ifndef ENGINE_WORKER_H
 #define ENGINE_WORKER_H
 
+#include "core/cancel.h"
 #include "core/job.h"
 
 struct worker;
@@ -13,14 +14,6 @@ struct worker_conf {
     int n_topics;
     int max_in_flight; /* jobs.max_in_flight */
     int64_t grace_us;  /* shutdown.grace: how long a drain waits for jobs that have begun */
-};
-
-/* A command that takes jobs back. */
-struct cancel {
-    bool is_batch;  /* all jobs of a batch; else one job */
-    const char *id; /* batch id, or job id */
-    int64_t run;    /* of the job; -1: every run */
-    int64_t ts_ms;  /* jobs whose records are younger are not meant */
 };
 
 /* Called once when the worker has stopped: exit_code 0 after a drain, else the sysexits code with a reason already

@@ -17,6 +17,7 @@
 #include "app/admin.h"
 #include "app/build_id.h"
 #include "app/config.h"
+#include "app/control.h"
 #include "app/wire.h"
 #include "base/buf.h"
 #include "base/check.h"
@@ -69,10 +70,14 @@ struct process {
     struct slot *slot;
     char slot_name[64];
     struct timer start_timeout;
+    struct control *control; /* commands, for the workers */
+    bool has_slot;           /* the workers may start when both are there */
+    bool has_commands;
     struct member *members; /* members[n_members] */
     int n_members;
     int n_running;
     bool is_draining;
+    bool is_finishing;
     bool was_signalled; /* a second signal ends the process at once */
     int exit_code;
 };
@@ -124,20 +129,30 @@ static void drain_member(void *arg)
 
 /* --- the main thread --- */
 
-static void on_released(void *arg)
+static void on_control_stopped(void *arg)
 {
     struct process *p = arg;
 
     loop_stop(p->loop);
 }
 
+static void on_released(void *arg)
+{
+    struct process *p = arg;
+
+    control_stop(p->control, on_control_stopped, p);
+}
+
 static void finish(struct process *p)
 {
+    if (p->is_finishing)
+        return;
+    p->is_finishing = true;
     timer_stop(p->loop, &p->start_timeout);
     if (p->slot != NULL)
         slot_release(TAKE(p->slot), on_released, p);
     else
-        loop_stop(p->loop);
+        on_released(p);
 }
 
 static void drain_all(struct process *p)
@@ -167,13 +182,11 @@ static void on_member_over(void *arg)
         drain_all(p); /* half a process is no process: leave together, the supervisor starts a whole one */
 }
 
-static void start_members(struct process *p)
+/* The loops first: commands that were read already are there when the workers begin. */
+static void make_loops(struct process *p)
 {
-    timer_stop(p->loop, &p->start_timeout);
-    log_event(LOG_INFO, "starting", "version=\"%s\" build=\"%s\" group=\"%s\" slot=\"%s\" workers=%d", build_version,
-              build_commit, p->config->kafka.group, p->slot_name, p->n_members);
-    status_set_slot(admin_status(p->admin), p->slot_name);
-    status_set_life(admin_status(p->admin), LIFE_RUNNING);
+    struct control_target *targets = mem_zero(sizeof(*targets) * (size_t)p->n_members);
+
     for (int i = 0; i < p->n_members; i++) {
         struct member *m = &p->members[i];
 
@@ -181,10 +194,41 @@ static void start_members(struct process *p)
         m->index = i;
         m->loop = loop_new();
         CHECK(m->loop != NULL);
-        p->n_running++;
         admin_watch(p->admin, i, &m->watched, m->loop, &m->crew.worker);
-        CHECK(pthread_create(&m->thread, NULL, member_main, m) == 0);
+        targets[i] = (struct control_target){.loop = m->loop, .worker = &m->crew.worker};
     }
+    control_attach(p->control, targets, p->n_members);
+    mem_free(targets);
+}
+
+static void start_members(struct process *p)
+{
+    if (!p->has_slot || !p->has_commands || p->is_draining || p->is_finishing)
+        return;
+    timer_stop(p->loop, &p->start_timeout);
+    log_event(LOG_INFO, "starting", "version=\"%s\" build=\"%s\" group=\"%s\" slot=\"%s\" workers=%d", build_version,
+              build_commit, p->config->kafka.group, p->slot_name, p->n_members);
+    status_set_slot(admin_status(p->admin), p->slot_name);
+    status_set_life(admin_status(p->admin), LIFE_RUNNING);
+    make_loops(p);
+    for (int i = 0; i < p->n_members; i++) {
+        p->n_running++;
+        CHECK(pthread_create(&p->members[i].thread, NULL, member_main, &p->members[i]) == 0);
+    }
+}
+
+static void on_slot(struct process *p)
+{
+    p->has_slot = true;
+    start_members(p);
+}
+
+static void on_commands(void *arg)
+{
+    struct process *p = arg;
+
+    p->has_commands = true;
+    start_members(p);
 }
 
 static void on_leased(void *arg, const char *slot)
@@ -192,8 +236,7 @@ static void on_leased(void *arg, const char *slot)
     struct process *p = arg;
 
     snprintf(p->slot_name, sizeof(p->slot_name), "%s", slot);
-    if (!p->is_draining)
-        start_members(p);
+    on_slot(p);
 }
 
 static void on_slot_lost(void *arg)
@@ -293,7 +336,7 @@ static void on_redis_up(void *arg)
         return;
     loop_post(p->loop, drop_reaches, p);
     if (p->config->kafka.slot != NULL) {
-        start_members(p);
+        on_slot(p);
         return;
     }
     snprintf(owner, sizeof(owner), "%016llx", (unsigned long long)rng_u64(&p->rng));
@@ -344,6 +387,7 @@ static void process_done(struct process *p)
     admin_free(p->admin);
     for (int i = 0; i < p->n_members; i++)
         loop_free(p->members[i].loop);
+    control_free(p->control);
     mem_free(p->members);
     timer_stop(p->loop, &p->start_timeout);
     for (int i = 0; i < p->wiring.n_redis_urls; i++) {
@@ -373,13 +417,15 @@ static int run(const struct config *config, struct loop *loop, bool is_dev)
     if (config->kafka.slot != NULL)
         snprintf(p.slot_name, sizeof(p.slot_name), "%s", config->kafka.slot);
     p.exit_code = admin_new(p.loop, &p.wiring, p.n_members, &p.admin);
+    if (p.exit_code == 0)
+        p.control = control_new(loop, config, on_commands, &p);
     if (p.exit_code != 0) {
         loop_stop(p.loop);
     } else if (p.wiring.n_redis_urls == 0) {
-        start_members(&p);
+        on_slot(&p);
     } else if (reach_redis(&p) < 0) {
         p.exit_code = EXIT_CONFIG;
-        loop_stop(p.loop);
+        finish(&p);
     }
     loop_run(p.loop);
     process_done(&p);

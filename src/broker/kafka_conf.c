@@ -201,6 +201,21 @@ rd_kafka_conf_t *kafka_conf_consumer(const struct kafka_conf *c, char *out_why, 
     return finish(&b);
 }
 
+rd_kafka_conf_t *kafka_conf_control(const struct kafka_conf *c, char *out_why, size_t size)
+{
+    struct builder b = {.conf = rd_kafka_conf_new(), .why = out_why, .size = size};
+
+    set_common(&b, c);
+    set(&b, "client.id", "tutti-control");
+    set(&b, "enable.auto.commit", "false");
+    set(&b, "auto.commit.enable", "false"); /* what the simple consumer calls the same */
+    set(&b, "auto.offset.reset", "earliest");
+    set(&b, "isolation.level", "read_committed");
+    set(&b, "enable.partition.eof", "true");
+    set(&b, "queued.max.messages.kbytes", "1024");
+    return finish(&b);
+}
+
 rd_kafka_conf_t *kafka_conf_producer(const struct kafka_conf *c, size_t max_batch_bytes, size_t max_record_bytes,
                                      bool is_careful, char *out_why, size_t size)
 {

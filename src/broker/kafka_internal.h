@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the Kafka adapter share. Loop side: kafka.c (life), kafka_events.c (the consumer's queue),
  * kafka_rebalance.c (assign, revoke), kafka_lookup.c (start offsets), kafka_batch.c (group commit), kafka_alo.c
- * (at-least-once). Committer side: kafka_committer.c (the thread), kafka_topics.c (topics and limits), kafka_txn.c
- * (transactions). kafka_conf.c serves both. */
+ * (at-least-once), kafka_control.c (commands, by itself). Committer side: kafka_committer.c (the thread),
+ * kafka_topics.c (topics and limits), kafka_txn.c (transactions). kafka_conf.c serves both. */
 #ifndef BROKER_KAFKA_INTERNAL_H
 #define BROKER_KAFKA_INTERNAL_H
 
@@ -34,6 +34,9 @@ struct kafka_batch;
 rd_kafka_conf_t *kafka_conf_consumer(const struct kafka_conf *c, char *out_why, size_t size);
 rd_kafka_conf_t *kafka_conf_producer(const struct kafka_conf *c, size_t max_batch_bytes, size_t max_record_bytes,
                                      bool is_careful, char *out_why, size_t size);
+
+/* The reader of the control topic: no group, and the end of a partition is told. */
+rd_kafka_conf_t *kafka_conf_control(const struct kafka_conf *c, char *out_why, size_t size);
 
 /* --- start of a partition (pure) --- */
 
@@ -104,6 +107,15 @@ struct kafka_txn {
 
 enum kafka_result { RESULT_COMMITTED, RESULT_RETRY, RESULT_STALE, RESULT_RECONCILED, RESULT_FAILED, RESULT_QUIT };
 
+/* Asks for one topic, for a second at most; *out_partitions (may be NULL) is written on success. Any thread that may
+ * block, as the next. */
+rd_kafka_resp_err_t kafka_topic_look_up(rd_kafka_t *rk, const char *topic, int *out_partitions);
+/* Makes it with the broker's defaults; cleanup: its cleanup.policy, NULL: the broker's. Waits `seconds`, less when the
+ * committer (may be NULL) quits. */
+rd_kafka_resp_err_t kafka_topic_create(rd_kafka_t *rk, const struct kafka_committer *committer, const char *topic,
+                                       const char *cleanup, int seconds, char *out_why, size_t size);
+/* Will it be the same the next time? */
+bool kafka_is_refusal(rd_kafka_resp_err_t err);
 /* Makes missing topics and reads the limits. 0, or a sysexits code with *out_why. */
 int kafka_topics_prepare(struct kafka_txn *x, char *out_why, size_t size);
 /* Reads the limits again; on failure the old ones stay. */

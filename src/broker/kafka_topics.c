@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 
-enum { PREPARE_SECONDS = 30, REFUSED_SECONDS = 3, MAX_TOPICS = 64 };
+enum { PREPARE_SECONDS = 30, CREATE_SECONDS = 15, REFUSED_SECONDS = 3, MAX_TOPICS = 64 };
 
 /* All topics of the configuration, jobs first. */
 static int topic_names(const struct kafka_conf *c, const char **out)
@@ -27,24 +27,26 @@ static int topic_names(const struct kafka_conf *c, const char **out)
     return n;
 }
 
-static rd_kafka_resp_err_t look_up(struct kafka_txn *x, const char *topic)
+rd_kafka_resp_err_t kafka_topic_look_up(rd_kafka_t *rk, const char *topic, int *out_partitions)
 {
     const struct rd_kafka_metadata *md = NULL;
-    rd_kafka_topic_t *t = rd_kafka_topic_new(x->consumer, topic, NULL);
+    rd_kafka_topic_t *t = rd_kafka_topic_new(rk, topic, NULL);
     rd_kafka_resp_err_t err;
 
     if (t == NULL)
         return rd_kafka_last_error();
-    err = rd_kafka_metadata(x->consumer, 0, t, &md, 1000);
+    err = rd_kafka_metadata(rk, 0, t, &md, 1000);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         err = md->topic_cnt == 1 ? md->topics[0].err : RD_KAFKA_RESP_ERR__FAIL;
+        if (err == RD_KAFKA_RESP_ERR_NO_ERROR && out_partitions != NULL)
+            *out_partitions = md->topics[0].partition_cnt;
         rd_kafka_metadata_destroy(md);
     }
     rd_kafka_topic_destroy(t);
     return err;
 }
 
-static bool is_refusal(rd_kafka_resp_err_t err)
+bool kafka_is_refusal(rd_kafka_resp_err_t err)
 {
     return err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
            err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED || err == RD_KAFKA_RESP_ERR_POLICY_VIOLATION ||
@@ -53,9 +55,9 @@ static bool is_refusal(rd_kafka_resp_err_t err)
 }
 
 /* Waits for the answer of an admin call in slices, so that quitting is noticed. NULL: none came. */
-static rd_kafka_event_t *await(struct kafka_txn *x, rd_kafka_queue_t *q, int seconds)
+static rd_kafka_event_t *await(const struct kafka_committer *committer, rd_kafka_queue_t *q, int seconds)
 {
-    for (int i = 0; i < 4 * seconds && !kafka_committer_is_quitting(x->committer); i++) {
+    for (int i = 0; i < 4 * seconds && (committer == NULL || !kafka_committer_is_quitting(committer)); i++) {
         rd_kafka_event_t *ev = rd_kafka_queue_poll(q, 250);
 
         if (ev != NULL)
@@ -70,18 +72,19 @@ static bool is_compacted(const struct kafka_conf *c, const char *topic)
     return c->outputs[OUT_BATCHES] != NULL && strcmp(c->outputs[OUT_BATCHES], topic) == 0;
 }
 
-static rd_kafka_resp_err_t create(struct kafka_txn *x, const char *topic, char *out_why, size_t size)
+rd_kafka_resp_err_t kafka_topic_create(rd_kafka_t *rk, const struct kafka_committer *committer, const char *topic,
+                                       const char *cleanup, int seconds, char *out_why, size_t size)
 {
-    rd_kafka_queue_t *q = rd_kafka_queue_new(x->consumer);
+    rd_kafka_queue_t *q = rd_kafka_queue_new(rk);
     rd_kafka_NewTopic_t *t = rd_kafka_NewTopic_new(topic, -1, -1, out_why, size); /* -1: the broker's defaults */
     rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__INVALID_ARG;
     rd_kafka_event_t *ev = NULL;
 
-    if (t != NULL && is_compacted(x->conf, topic))
-        (void)rd_kafka_NewTopic_set_config(t, "cleanup.policy", "compact");
+    if (t != NULL && cleanup != NULL)
+        (void)rd_kafka_NewTopic_set_config(t, "cleanup.policy", cleanup);
     if (t != NULL) {
-        rd_kafka_CreateTopics(x->consumer, &t, 1, NULL, q);
-        ev = await(x, q, 15);
+        rd_kafka_CreateTopics(rk, &t, 1, NULL, q);
+        ev = await(committer, q, seconds);
         err = ev == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT : rd_kafka_event_error(ev);
         (void)snprintf(out_why, size, "%s", ev == NULL ? "no answer" : rd_kafka_event_error_string(ev));
     }
@@ -112,7 +115,7 @@ static int ensure(struct kafka_txn *x, const char *topic, int64_t deadline_us, c
     int64_t refused_us = 0;
 
     for (;;) {
-        rd_kafka_resp_err_t err = look_up(x, topic);
+        rd_kafka_resp_err_t err = kafka_topic_look_up(x->consumer, topic, NULL);
         int64_t now = kafka_clock_us();
 
         if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -122,18 +125,19 @@ static int ensure(struct kafka_txn *x, const char *topic, int64_t deadline_us, c
         if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && !is_made) {
             char why[KAFKA_WHY];
 
-            err = create(x, topic, why, sizeof(why));
+            err = kafka_topic_create(x->consumer, x->committer, topic, is_compacted(x->conf, topic) ? "compact" : NULL,
+                                     CREATE_SECONDS, why, sizeof(why));
             is_made = err == RD_KAFKA_RESP_ERR_NO_ERROR || err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
             if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
                 log_event(LOG_INFO, "kafka_topic_created", "topic=\"%s\"", topic);
-            if (is_refusal(err)) {
+            if (kafka_is_refusal(err)) {
                 (void)snprintf(out_why, size, "topic %s does not exist and may not be created: %s", topic, why);
                 return EX_NOPERM;
             }
             if (is_made)
                 continue;
         }
-        if (is_refusal(err)) {
+        if (kafka_is_refusal(err)) {
             (void)snprintf(out_why, size, "topic %s: %s", topic, rd_kafka_err2str(err));
             return EX_NOPERM;
         }
@@ -234,7 +238,7 @@ static void refresh(struct kafka_txn *x, bool is_with_jobs)
         add_once(list, &n, c->topics[i]);
     if (n > 0) {
         rd_kafka_DescribeConfigs(x->consumer, list, n, NULL, q);
-        ev = await(x, q, 5);
+        ev = await(x->committer, q, 5);
     }
     if (ev != NULL && rd_kafka_event_error(ev) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         size_t got = 0;

@@ -91,6 +91,7 @@ int cli_load_config_or(const struct cli *c, const char *text, struct config **ou
 int cli_parse_config(const struct cli *c, const char *text, struct config **out_config);
 
 int cmd_ask(struct cli *c);
+int cmd_cancel(struct cli *c);
 int cmd_config(struct cli *c);
 int cmd_dev(struct cli *c);
 int cmd_doctor(struct cli *c);

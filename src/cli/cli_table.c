@@ -29,6 +29,12 @@ static const struct cli_flag dev_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct cli_flag cancel_flags[] = {
+    {"run", 0, "N", "only this run of the job [every run]"},
+    {"batch", 'b', "ID", "all jobs of a batch instead of one job"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct cli_command commands[] = {
     {.name = "dev",
      .help = "everything in one process: Kafka in memory, simulated models, the service",
@@ -60,6 +66,16 @@ static const struct cli_command commands[] = {
          "[[sim: finish=length answer=TEXT]], a fault's word; include/sim.h has them all.\n",
      .flags = sim_flags,
      .run = cmd_sim},
+    {.name = "cancel",
+     .help = "take a job or a batch back",
+     .usage = "JOB [--run N] | --batch ID [-c FILE] [--json]",
+     .examples = "tutti cancel order-17                 # every run of the job\n"
+                 "tutti cancel order-17 --run 1\n"
+                 "tutti cancel --batch night-2026-11-22\n",
+     .details = "Writes one command to kafka.topics.control. Jobs sent before it close their calls, or never begin,\n"
+                "and end as failed with error_code cancelled; what has been answered stays in answers[].\n",
+     .flags = cancel_flags,
+     .run = cmd_cancel},
     {.name = "config",
      .help = "check or show a configuration, explain its keys",
      .usage = "check|show|explain KEY|docs [-c FILE] [--set KEY=VALUE] [--json]",

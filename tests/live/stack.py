@@ -167,7 +167,7 @@ class Bed:
         self.group = f"g-{tag}"
         self.topics = {k: f"{v}-{tag}" for k, v in
                        {"jobs": "jobs", "results": "results", "calls": "calls", "dead_letters": "dlq.jobs",
-                        "model_stats": "model-stats", "batches": "batches"}.items()}
+                        "model_stats": "model-stats", "batches": "batches", "control": "control"}.items()}
         self.processes = []
         self.sims = []
         self.config = {}
