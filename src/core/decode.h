@@ -31,6 +31,12 @@ struct message_list {
     int n, cap;
 };
 
+/* A function of a Gemini line, whose calls have names and no ids. */
+struct called {
+    struct text name;
+    int n_calls, n_responses;
+};
+
 struct attachment {
     struct text name, text;
 };
@@ -48,9 +54,11 @@ struct decode {
     struct text prompt;
     struct attachment *attachments; /* attachments[n_attachments] */
     int n_attachments;
-    struct text model;  /* the one a batch line names; TEXT_NONE */
-    int64_t samples;    /* that a batch line asks for, 1 */
-    struct text *drops; /* spec->dropped while it grows */
+    struct text model;     /* the one a batch line names; TEXT_NONE */
+    int64_t samples;       /* that a batch line asks for, 1 */
+    struct text *drops;    /* spec->dropped while it grows */
+    struct called *called; /* called[n_called] */
+    int n_called, cap_called;
 };
 
 typedef void (*decode_reader)(struct decode *d, void *out);

@@ -10,8 +10,8 @@
 #include "base/mem.h"
 #include "core/decode.h"
 
-/* One content while its parts are read. Functions are named, not numbered: a call gets an id made of its place, a
- * response the id of the last call of its name. */
+/* One content while its parts are read. Functions are named, not numbered: the nth call
+ * of a function gets an id made of its name, and the nth response to it the same. */
 struct turn {
     struct text role;
     struct part_list parts; /* since the last function response */
@@ -112,6 +112,24 @@ static void flush(struct decode *d, struct turn *t)
     buf_clear(&t->calls);
 }
 
+static struct called *find_called(struct decode *d, struct text name)
+{
+    for (int i = 0; i < d->n_called; i++)
+        if (text_equal(d->called[i].name, name))
+            return &d->called[i];
+    d->called = decode_grow(d, d->called, d->n_called, &d->cap_called, sizeof(*d->called));
+    d->called[d->n_called].name = name;
+    return &d->called[d->n_called++];
+}
+
+/* The id of the nth call of a function: its name, "name-2", ... */
+static struct text id_of(struct decode *d, struct text name, int n)
+{
+    if (n <= 1)
+        return name;
+    return text_of(arena_printf(d->arena, "%s-%d", text_decode(d->arena, name, NULL), n));
+}
+
 static void add_call(struct decode *d, struct turn *t, const struct part *p)
 {
     struct json_write w;
@@ -124,7 +142,7 @@ static void add_call(struct decode *d, struct turn *t, const struct part *p)
         buf_add_char(&t->calls, ',');
     jw_init(&w, &t->calls);
     jw_open(&w, '{');
-    jw_kv_text(&w, "id", p->id.p != NULL ? p->id : p->name);
+    jw_kv_text(&w, "id", p->id.p != NULL ? p->id : id_of(d, p->name, ++find_called(d, p->name)->n_calls));
     jw_kv_str(&w, "type", "function");
     jw_key(&w, "function");
     jw_open(&w, '{');
@@ -153,7 +171,8 @@ static void add_response(struct decode *d, struct turn *t, const struct part *p)
     }
     flush(d, t);
     decode_add_part(d, &parts, PART_TEXT, p->response);
-    decode_add_message(d, ROLE_TOOL, &parts)->tool_call_id = p->id.p != NULL ? p->id : p->name;
+    decode_add_message(d, ROLE_TOOL, &parts)->tool_call_id =
+        p->id.p != NULL ? p->id : id_of(d, p->name, ++find_called(d, p->name)->n_responses);
 }
 
 static bool is_image(struct text mime)

@@ -21,6 +21,12 @@ static bool is_word(char c)
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
 }
 
+/* Before a number signs of other scripts are no letters: a euro, a dash. */
+static bool is_ascii_word(char c)
+{
+    return is_word(c) && (unsigned char)c < 0x80;
+}
+
 static char at(struct text t, size_t i)
 {
     return i < t.len ? t.p[i] : '\0';
@@ -87,7 +93,7 @@ static bool is_minus(struct text t, size_t i, size_t *out_before)
         *out_before = i - 3;
     else
         return false;
-    return *out_before == 0 || !is_word(t.p[*out_before - 1]); /* else a dash: 3-5, gpt-4 */
+    return *out_before == 0 || !is_ascii_word(t.p[*out_before - 1]); /* else a dash: 3-5, gpt-4 */
 }
 
 struct text extract_number(struct text t, struct arena *a)
@@ -107,7 +113,7 @@ struct text extract_number(struct text t, struct arena *a)
         if (at(t, end) == '.' && is_digit(at(t, end + 1)))
             end += 1 + digits(t, end + 1);
         i = end;
-        if (begin > 0 && is_word(t.p[begin - 1]))
+        if (begin > 0 && is_ascii_word(t.p[begin - 1]))
             continue; /* H2O, v2 */
         is_negative = is_minus(t, begin, &before);
         exponent = end + 1 + (at(t, end + 1) == '-' || at(t, end + 1) == '+');
