@@ -135,7 +135,7 @@ static void start_call(struct worker *w, struct slot *x)
 
     (void)snprintf(text, sizeof(text), "JOB:floor-%07ld; %s", atomic_fetch_add(&n_started, 1), prompt);
     request = must(json_pack("{s:s,s:[{s:s,s:s}],s:i}", "model", "m-a", "messages", "role", "user", "content", text,
-                             "max_tokens", 100));
+                             "max_tokens", 2000));
     free(x->request);
     x->request = must(json_dumps(request, JSON_COMPACT));
     json_decref(request);
