@@ -121,8 +121,8 @@ struct pool_view {
     int64_t pause_until_us;
     int64_t fleet_in_flight; /* calls of all workers at seen_us */
     int64_t fleet_workers;
-    int64_t in_flight; /* this worker's */
-    int waiting;       /* this worker's permits */
+    int64_t in_flight;     /* this worker's */
+    int waiting;           /* this worker's permits */
     enum throttle blocked; /* why the last answer did not grant more */
 };
 

@@ -388,6 +388,7 @@ int crew_init(struct crew *c, const struct wiring *w, struct loop *loop, const c
                                .n_topics = (int)w->config->kafka.jobs.n,
                                .max_in_flight = (int)w->config->jobs.max_in_flight,
                                .grace_us = w->config->shutdown_grace_us};
+    struct health_conf breaker = {.failures = (int)w->config->breaker.failures, .open_us = w->config->breaker.open_us};
     struct env env;
 
     memset(c, 0, sizeof(*c));
@@ -401,9 +402,7 @@ int crew_init(struct crew *c, const struct wiring *w, struct loop *loop, const c
     c->broker = w->memory != NULL ? make_memory_broker(c, w) : make_broker(c, w, slot, index);
     if (c->http == NULL || c->broker == NULL)
         return -EINVAL;
-    c->health = health_new(loop, c->limiter, &w->registry,
-                           &(struct health_conf){.failures = (int)w->config->breaker.failures,
-                                                 .open_us = w->config->breaker.open_us});
+    c->health = health_new(loop, c->limiter, &w->registry, &breaker);
     env = make_env(c, w);
     c->worker = worker_new(&env, &conf, stopped, arg);
     return 0;
