@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -92,6 +93,7 @@ static int setup(void **state)
     store.limiter.ops = &ops;
     store.loop = loop_new_sim(0);
     wake_init(&store.wake, on_store_wake, NULL);
+    models[0].metrics = metrics_model("p", "a");
     health = health_new(store.loop, &store.limiter, &registry, &conf);
     for (int i = 0; i < GATES; i++) {
         callers[i].n_moved = 0;
@@ -178,12 +180,31 @@ static void test_words(void **state)
     assert_string_equal(breaker_state_name(BREAKER_HALF_OPEN), "half_open");
 }
 
+/* What /metrics shows of model a: 0 closed, 1 open, 2 half open. */
+static int shown_state(void)
+{
+    static const char row[] = "\ntutti_breaker_state{provider=\"p\",model=\"a\"} ";
+    struct buf b;
+    const char *at;
+    int shown;
+
+    buf_init(&b, 0);
+    metrics_print(&b);
+    buf_add_char(&b, '\0');
+    at = strstr(b.p, row);
+    shown = at != NULL ? at[sizeof(row) - 1] - '0' : -1;
+    buf_done(&b);
+    return shown;
+}
+
 static void test_opens_and_closes(void **state)
 {
     int64_t opened = metric_get(METRIC_BREAKER_OPENED);
 
     (void)state;
+    assert_int_equal(shown_state(), 0);
     open_it();
+    assert_int_equal(shown_state(), 1);
     assert_int_equal(metric_get(METRIC_BREAKER_OPENED), opened + 1);
     assert_int_equal(health_breaker_state(health, 1), BREAKER_CLOSED); /* the neighbour's is its own */
     assert_int_equal(health_opens_at_us(health, &models[0]), loop_now_us(store.loop) + 30 * SECOND);
@@ -199,12 +220,14 @@ static void test_opens_and_closes(void **state)
     assert_int_equal(callers[1].n_moved, 0);
     assert_int_equal(enter(0), GATE_GO);
     assert_int_equal(send_one(0), BREAKER_HALF_OPEN);
+    assert_int_equal(shown_state(), 2);
     assert_int_equal(enter(2), GATE_SHUT);
     run_for(10 * SECOND);
     assert_int_equal(store.n_asked, 1);
     report(0, FAULT_NONE);
     assert_int_equal(store.told, PROBE_GOOD);
     assert_int_equal(health_breaker_state(health, 0), BREAKER_CLOSED);
+    assert_int_equal(shown_state(), 0);
     run_for(1);
     assert_int_equal(callers[1].n_moved, 1);
     assert_int_equal(callers[2].n_moved, 1);
