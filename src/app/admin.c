@@ -100,7 +100,7 @@ static void on_tick(void *arg)
 
     timer_start(a->loop, &a->tick, now_us + TICK_US);
     look_at_all(a);
-    status_tick(a->status, now_us, loop_wall_ms(a->loop));
+    status_tick(a->status, now_us);
     status_view_init(&v, a->status, now_us, loop_wall_ms(a->loop));
     log_level_change(a, &v);
     status_view_done(&v);
@@ -311,7 +311,7 @@ int admin_new(struct loop *loop, const struct wiring *w, int n_workers, struct a
     a->loop = loop;
     a->n_workers = n_workers;
     a->workers = mem_zero(sizeof(struct admin_worker *) * (size_t)n_workers);
-    a->status = status_new(w, n_workers, loop_wall_ms(loop));
+    a->status = status_new(w, n_workers, loop_now_us(loop), loop_wall_ms(loop));
     a->logged_level = CHECK_FAILED; /* it starts */
     list_init(&a->asks);
     timer_init(&a->tick, on_tick, a);

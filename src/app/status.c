@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-struct status *status_new(const struct wiring *w, int n_workers, int64_t wall_ms)
+struct status *status_new(const struct wiring *w, int n_workers, int64_t now_us, int64_t wall_ms)
 {
     struct status *s = mem_zero(sizeof(*s));
 
@@ -21,6 +21,7 @@ struct status *status_new(const struct wiring *w, int n_workers, int64_t wall_ms
     s->reports = mem_zero(sizeof(struct report *) * (size_t)n_workers);
     s->silent_us = mem_zero(sizeof(*s->silent_us) * (size_t)n_workers);
     s->samples = mem_zero(sizeof(*s->samples) * STATUS_SAMPLES);
+    status_tick(s, now_us); /* what happens from now on counts */
     return s;
 }
 
@@ -127,11 +128,10 @@ int status_block_of(const char *provider, const char *model)
     return -1;
 }
 
-void status_tick(struct status *s, int64_t now_us, int64_t wall_ms)
+void status_tick(struct status *s, int64_t now_us)
 {
     const struct sample *last = &s->samples[(s->n_samples + STATUS_SAMPLES - 1) % STATUS_SAMPLES];
 
-    (void)wall_ms;
     if (s->n_samples > 0 && now_us - last->at_us < STATUS_SAMPLE_US)
         return;
     status_read_counters(s, &s->samples[s->n_samples % STATUS_SAMPLES], now_us);

@@ -24,8 +24,8 @@ enum phase_of_life { LIFE_STARTING, LIFE_RUNNING, LIFE_DRAINING };
 
 struct status;
 
-/* The wiring must outlive it, or be replaced. wall_ms: now. thread  main, as everything here */
-struct status *status_new(const struct wiring *w, int n_workers, int64_t wall_ms);
+/* The wiring must outlive it, or be replaced. now_us, wall_ms: the times now. thread  main, as everything here */
+struct status *status_new(const struct wiring *w, int n_workers, int64_t now_us, int64_t wall_ms);
 void status_free(struct status *s);
 /* Another configuration is in force. */
 void status_set_wiring(struct status *s, const struct wiring *w);
@@ -36,7 +36,7 @@ void status_take_report(struct status *s, int worker, struct report *r);
 /* For how long the worker's loop has not turned; 0: it turns. */
 void status_set_silence(struct status *s, int worker, int64_t silent_us);
 /* Samples the counters, as often as STATUS_SAMPLE_US says; call it once a second. */
-void status_tick(struct status *s, int64_t now_us, int64_t wall_ms);
+void status_tick(struct status *s, int64_t now_us);
 
 /* --- what follows --- */
 

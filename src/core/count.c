@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "core/registry.h"
 
@@ -14,6 +15,17 @@ static_assert((int)FAULT_MAX <= (int)METRIC_CODES_MAX && (int)THROTTLE_MAX <= (i
 static struct model_metrics *block_of(const struct call *c)
 {
     return c->model != NULL ? c->model->metrics : NULL;
+}
+
+/* Not outcome.why: a provider may quote the prompt in it. */
+static void log_failed(const struct call *c, const struct outcome *o)
+{
+    const struct job *j = c->job;
+
+    log_event(LOG_DEBUG, "call_failed",
+              "job=\"%s\" part=%d off=%lld call=%s model=\"%s\" attempt=%d fault=%s status=%d", j->spec.job_id,
+              (int)j->pos.partition, (long long)j->pos.offset, c->key, c->model != NULL ? c->model->id : "", c->attempt,
+              fault_code(o->fault), o->http_status);
 }
 
 void count_attempt(const struct call *c, const struct outcome *o)
@@ -32,6 +44,8 @@ void count_attempt(const struct call *c, const struct outcome *o)
                             .cost_nusd = o->cost_nusd};
 
     metrics_add_call(block_of(c), &s);
+    if (o->fault != FAULT_NONE)
+        log_failed(c, o);
     if (o->is_ambiguous)
         metric_add(METRIC_CALLS_AMBIGUOUS, 1);
 }
@@ -52,13 +66,19 @@ void count_job(const struct job *j)
 {
     static const enum metric by_status[] = {
         [JOB_OK] = METRIC_JOBS_OK, [JOB_PARTIAL] = METRIC_JOBS_PARTIAL, [JOB_FAILED] = METRIC_JOBS_FAILED};
+    static const char *const words[] = {[JOB_OK] = "ok", [JOB_PARTIAL] = "partial", [JOB_FAILED] = "failed"};
 
     metric_observe(HISTOGRAM_JOB_DURATION, (j->ended_ms - j->read_ms) * 1000);
     if (j->error.code != NULL) {
         metric_add(METRIC_DEAD_LETTERS, 1);
         metrics_add_dead_letter(j->error.code);
+        log_event(LOG_DEBUG, "job_dead_letter", "topic=\"%s\" part=%d off=%lld code=%s pointer=\"%s\"", j->pos.topic,
+                  (int)j->pos.partition, (long long)j->pos.offset, j->error.code, j->error.pointer);
     } else {
         metric_add(by_status[j->status], 1);
+        log_event(LOG_DEBUG, "job_ended", "job=\"%s\" topic=\"%s\" part=%d off=%lld status=%s error=%s ms=%lld",
+                  j->spec.job_id, j->pos.topic, (int)j->pos.partition, (long long)j->pos.offset, words[j->status],
+                  j->error_code != NULL ? j->error_code : "-", (long long)(j->ended_ms - j->read_ms));
     }
 }
 

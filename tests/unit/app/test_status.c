@@ -38,8 +38,8 @@ static int set_up(void **state)
         fail_msg("%s", r->reading.report);
     wiring_init(&r->wiring, r->reading.config);
     count_words();
-    r->status = status_new(&r->wiring, 2, 1000);
     r->now_us = 1000 * SECOND;
+    r->status = status_new(&r->wiring, 2, r->now_us, 1000);
     buf_init(&r->b, 0);
     *state = r;
     return 0;
@@ -104,7 +104,7 @@ static void pass(struct rig *r, int seconds)
 {
     for (int i = 0; i < seconds; i++) {
         r->now_us += SECOND;
-        status_tick(r->status, r->now_us, 10000);
+        status_tick(r->status, r->now_us);
     }
 }
 
