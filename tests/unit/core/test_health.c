@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breakers and keys alone, on virtual time, with a store that answers as it is told: states, places, who is told when,
+/* Breakers alone, on virtual time, with a store that answers as it is told: states, places, who is told when,
  * what outlives a new configuration, and that every penalty ends. */
 #include "core/health.h"
 
@@ -470,65 +470,6 @@ static void test_a_new_configuration(void **state)
     assert_int_equal(health_breaker_state(health, 0), BREAKER_OPEN);
 }
 
-static void test_keys_take_turns(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 9; i++)
-        assert_int_equal(health_pick_key(health, &models[i % 2], 0), i % 3);
-    assert_int_equal(health_pick_key(health, &models[0], 1), 1);
-    assert_int_equal(health_pick_key(health, &models[0], 3), 2);
-    assert_int_equal(health_pick_key(health, &models[0], 7), -1);
-}
-
-static void test_d22_keys_rest_and_come_back(void **state)
-{
-    struct outcome refused = outcome_of(FAULT_AUTH), used_up = outcome_of(FAULT_QUOTA_EXHAUSTED);
-
-    (void)state;
-    used_up.retry_after_us = 60 * SECOND;
-    health_note_key(health, &models[0], 0, &refused, 0);
-    health_note_key(health, &models[0], 1, &used_up, 0);
-    for (int i = 0; i < 4; i++)
-        assert_int_equal(health_pick_key(health, &models[1], 0), 2); /* a key is the provider's, not one model's */
-    assert_int_equal(health_key_wait_us(health, &models[0], 4), -1);
-    assert_int_equal(health_pick_key(health, &models[0], 4), 1); /* all rest: who comes back first */
-    run_for(61 * SECOND);
-    assert_true(health_key_is_ready(health, &models[0], 1));
-    assert_false(health_key_is_ready(health, &models[0], 0));
-    run_for(540 * SECOND);
-    assert_true(health_key_is_ready(health, &models[0], 0));
-}
-
-/* A pause is one key's with one model. */
-static void test_paused_pools(void **state)
-{
-    struct outcome limited = outcome_of(FAULT_RATE_LIMITED);
-
-    (void)state;
-    health_note_key(health, &models[0], 0, &limited, 10 * SECOND);
-    health_note_key(health, &models[0], 1, &limited, 20 * SECOND);
-    assert_false(health_key_is_ready(health, &models[0], 0));
-    assert_true(health_key_is_ready(health, &models[1], 0));
-    assert_int_equal(health_key_wait_us(health, &models[0], 0), 0);
-    assert_int_equal(health_key_wait_us(health, &models[0], 4), 10 * SECOND);
-    assert_int_equal(health_pick_key(health, &models[0], 0), 2);
-    assert_int_equal(health_pick_key(health, &models[0], 4), 0);
-    run_for(11 * SECOND);
-    assert_true(health_key_is_ready(health, &models[0], 0));
-}
-
-/* With a single key there is nothing to choose: nothing is put aside. */
-static void test_a_single_key_never_rests(void **state)
-{
-    struct outcome refused = outcome_of(FAULT_AUTH);
-
-    (void)state;
-    provider.n_keys = 1;
-    health_note_key(health, &models[0], 0, &refused, 0);
-    assert_true(health_key_is_ready(health, &models[0], 0));
-    provider.n_keys = 3;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,10 +486,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_models_without_an_index, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_new_configuration, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_keys_take_turns, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_d22_keys_rest_and_come_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_paused_pools, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_single_key_never_rests, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
