@@ -227,6 +227,23 @@ static void on_position(void *arg, struct broker_part *p, int64_t *out_base, str
     window_position(&((struct part *)p->user)->w, out_base, out);
 }
 
+/* How many publications the batch has whose counting is not written yet. */
+static struct record *on_closing(void *arg, const struct list *pubs, uint64_t number, struct arena *a)
+{
+    struct record *r = arena_zero(a, sizeof(*r));
+    int n = 0;
+
+    (void)arg;
+    LIST_EACH (it, pubs)
+        n += !LIST_ENTRY(it, struct publication, link)->is_counted;
+    r->output = OUT_MODEL_STATS;
+    r->key = arena_printf(a, "%d/%llu", (int)getpid(), (unsigned long long)number);
+    r->key_len = strlen(r->key);
+    r->value = arena_printf(a, "%d", n);
+    r->value_len = strlen(r->value);
+    return r;
+}
+
 static void on_published(void *arg, struct publication *pub)
 {
     (void)arg;
@@ -273,6 +290,7 @@ static const struct broker_events EVENTS = {
     .readable = on_readable,
     .message = on_message,
     .position = on_position,
+    .closing = on_closing,
     .published = on_published,
     .dropped = on_dropped,
     .failed = on_failed,
@@ -356,7 +374,7 @@ static void parse(int argc, char **argv)
                              .prefetch_bytes = 512 << 10,
                              .slot = "0",
                              .properties = properties};
-    while ((o = getopt(argc, argv, "b:g:t:r:s:d:i:H:W:R:h:z:Z:S:X:p:alGv")) != -1) {
+    while ((o = getopt(argc, argv, "b:g:t:r:c:s:d:i:H:W:R:h:z:Z:S:X:p:alGv")) != -1) {
         switch (o) {
         case 'b':
             c->brokers = optarg;
@@ -370,6 +388,9 @@ static void parse(int argc, char **argv)
             break;
         case 'r':
             c->outputs[OUT_RESULTS] = optarg;
+            break;
+        case 'c':
+            c->outputs[OUT_MODEL_STATS] = optarg;
             break;
         case 's':
             c->slot = optarg;

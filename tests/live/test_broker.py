@@ -434,6 +434,55 @@ def test_lowered_limit_fails_no_batch_for_good(bed, mode):
     d.stop()
 
 
+def about_batches(bed, topic):
+    """The records about batches, {key: publications}; a key is a batch of a process."""
+    c = Consumer({"bootstrap.servers": bed.broker, "group.id": f"about-{uuid.uuid4().hex}", "isolation.level": "read_committed",
+                  "enable.auto.commit": False, "enable.partition.eof": True})
+    parts = c.list_topics(topic, 10).topics[topic].partitions
+    c.assign([TopicPartition(topic, p, 0) for p in parts])
+    left, out = set(parts), {}
+    while left:
+        m = c.poll(10)
+        assert m is not None, "no end of the topic"
+        if m.error() is None:
+            out[m.key()] = int(m.value())
+        else:
+            left.discard(m.partition())
+    c.close()
+    return out
+
+
+def test_records_about_a_batch_are_committed_with_it(bed):
+    """Through kills between the offsets and the end of a transaction: what is told of is what was published."""
+    bed.create(4)
+    topic = f"about-{bed.group}"
+    first = Driver(bed, "-c", topic, "-d", 300, "-i", 100, "-H", 4)
+    first.wait_for("assigned", n=4)
+    bed.send(range(1000))
+    first.wait_for("hanging")
+    first.kill()
+    second = Driver(bed, "-c", topic, "-d", 300, "-i", 100)
+    check_exactly_once(bed.read(1000), 1000)
+    second.stop()
+    told = about_batches(bed, topic)
+    assert sum(told.values()) == 1000 and len({k.split(b"/")[0] for k in told}) == 2, told
+
+
+def test_at_least_once_tells_of_each_batch_before_its_offsets(bed):
+    """Also while the producer is made anew under it."""
+    bed.create(1)
+    bed.create(1, topic=bed.results)
+    topic = f"about-{bed.group}"
+    d = Driver(bed, "-a", "-c", topic, "-d", 20, "-z", 20_000, "-i", 50)
+    d.wait_for("assigned")
+    bed.set_config(bed.results, "max.message.bytes", 50_000)
+    bed.send(range(300))
+    assert len(bed.read(300)) == 300
+    d.stop()
+    assert "kafka_producer_rebuilt" in (bed.where / "driver-0.log").read_text()
+    assert sum(about_batches(bed, topic).values()) == 300
+
+
 def test_record_above_the_limit_is_named(bed):
     bed.create(1)
     bed.create(1, topic=bed.results)

@@ -98,6 +98,21 @@ static void check_results(const struct world *w)
     assert_int_equal(stats, calls);
 }
 
+/* Is c served by d in some statistics? */
+static bool has_fallback(const struct world *w)
+{
+    int n, found = 0;
+    const struct mem_record *records = mem_topics_records(w->topics, &n);
+
+    for (int i = 0; i < n && found == 0; i++) {
+        json_t *r = records[i].output == OUT_MODEL_STATS ? sums_parse(&records[i]) : NULL;
+
+        found += strcmp(str(r, "request_model"), "c") == 0 && strcmp(str(r, "vendor_model"), "m-d") == 0;
+        json_decref(r);
+    }
+    return found > 0;
+}
+
 static void test_d52_d57_d59_sums_agree_over_10000_outcomes(void **state)
 {
     const char *seed = getenv("SIM_SEED");
@@ -111,6 +126,9 @@ static void test_d52_d57_d59_sums_agree_over_10000_outcomes(void **state)
     w.ledger.arg = &w;
     w.abort_per_mille = 200;
     w.models[1].price = (struct price){-1, -1, -1}; /* calls_unpriced */
+    w.models[2].fallbacks[0] = &w.models[3];        /* c's attempts stand under two vendor models then */
+    w.models[2].n_fallbacks = 1;
+    w.breaker = (struct health_conf){.failures = 4, .open_us = 5000000};
     w.pools[0] = (struct pool_conf){.id = "pa", .requests_per_minute = 1200};
     w.n_pools = 1;
     w.models[0].pools[0] = 0;
@@ -126,6 +144,7 @@ static void test_d52_d57_d59_sums_agree_over_10000_outcomes(void **state)
     t = world_tally(&w);
     assert_int_equal(t.missing + t.doubled + t.strays, 0);
     assert_in_range(sums_check_models(&w), OUTCOMES, INT32_MAX);
+    assert_true(has_fallback(&w));
     assert_in_range(sums_check_batches(&w), SUMS_BATCHES * PARTITIONS + 1, INT32_MAX); /* several assignments each */
     check_results(&w);
     world_done(&w);
