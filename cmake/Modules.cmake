@@ -37,7 +37,7 @@ add_dependencies(tutti_build_id build_id)
 
 # Files that the program carries with it (src/app/embedded.h).
 file(GLOB EMBEDDED RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/schemas/*.schema.json)
-list(APPEND EMBEDDED config/tutti.yaml config/examples/jobs.jsonl)
+list(APPEND EMBEDDED config/tutti.yaml config/examples/first-jobs.jsonl)
 list(TRANSFORM EMBEDDED PREPEND ${CMAKE_SOURCE_DIR}/ OUTPUT_VARIABLE embedded_paths)
 list(JOIN EMBEDDED "|" embedded_names)
 add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/embedded.c

@@ -50,6 +50,7 @@ void builtin_write(const struct builtin *b, struct buf *out)
         buf_printf(out, "  %s: {provider: sim-openai, %s}\n", builtin_models[i].name, builtin_models[i].more);
     buf_add_str(out, "jobs: {default_models: [sim/fast, sim/smart], deadline: 2m}\n"
                      "retry: {base: 200ms}\n"
+                     "breaker: {open_for: 3s}\n"
                      "shutdown: {grace: 2s}\n"
                      "log: {level: warn}\n"
                      "workers: 1\n");

@@ -29,9 +29,40 @@ static const struct cli_flag dev_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct cli_flag ask_flags[] = {
+    {"model", 'm', "MODEL", "a model to ask; repeatable [jobs.default_models]"},
+    {"system", 's', "TEXT", "system prompt"},
+    {"merge", 0, "NAME", "merge the answers: first, concat, vote ... [none]"},
+    {"sim", 0, "HOST:PORT", "simulated models of the built-in configuration [127.0.0.1:8089]"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct cli_flag cancel_flags[] = {
     {"run", 0, "N", "only this run of the job [every run]"},
     {"batch", 'b', "ID", "all jobs of a batch instead of one job"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct cli_flag submit_flags[] = {
+    {"wait", 'w', NULL, "wait until every job has its result"},
+    {"batch-id", 0, "ID", "put the jobs into this batch"},
+    {"skip-bad", 0, NULL, "send the good lines although others are bad"},
+    {"topic", 0, "TOPIC", "where to send [kafka.topics.jobs]"},
+    {"brokers", 'b', "HOST:PORT", "Kafka [kafka.brokers, without a file localhost:9092]"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct cli_flag tail_flags[] = {
+    {"since", 0, "10m|all", "begin with records of so long ago"},
+    {"last", 'n', "N", "begin with the last N records [10]"},
+    {"once", 0, NULL, "end where the topic ends now [--since all]"},
+    {"where", 0, "KEY=VALUE", "only records with this value, repeatable; dlq: a header"},
+    {"brokers", 'b', "HOST:PORT", "Kafka [kafka.brokers, without a file localhost:9092]"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct cli_flag init_flags[] = {
+    {"yes", 'y', NULL, "do not ask"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -44,6 +75,45 @@ static const struct cli_command commands[] = {
      .details = "Kafka, limits and journal are in memory. Any Kafka client may use it (5 MiB per partition).\n",
      .flags = dev_flags,
      .run = cmd_dev},
+    {.name = "ask",
+     .help = "one job now, without Kafka: the models' answers side by side",
+     .usage = "PROMPT|- [-m MODEL]... [--system TEXT] [--merge NAME] [--json]",
+     .examples = "tutti ask \"Name three colours\" -m sim/fast -m sim/smart     # beside 'tutti dev'\n"
+                 "OPENAI_API_KEY=... tutti ask \"Name three colours\" -m openai/gpt-4o-mini\n"
+                 "git diff | tutti ask - -m claude --system \"Review this\" > review.md\n",
+     .details = "Exit code 0 all answered, 1 some failed, 69 all failed, 77 key refused. Limits are the fleet's while\n"
+                "the configured Redis answers. Costs go to stderr, answers to stdout.\n",
+     .flags = ask_flags,
+     .run = cmd_ask},
+    {.name = "submit",
+     .help = "send a file of jobs, checked first; wait for the answers",
+     .usage = "FILE|- [--wait] [--batch-id ID] [--skip-bad] [--topic TOPIC] [--json]",
+     .examples =
+         "tutti submit jobs.jsonl --wait\n"
+         "tutti submit openai-batch.jsonl --batch-id night-7   # batch lines of OpenAI, Anthropic, Gemini as they are\n"
+         "jq -c '{prompt: .text, models: [\"sim/fast\"]}' rows.jsonl | tutti submit -\n",
+     .details =
+         "One JSON object per line. Bad lines are told as file:line: pointer: reason and nothing is sent (65).\n"
+         "--wait: 0 all ok, 1 some are partial, failed or dead letters, 75 stopped by Ctrl-C (the jobs go on).\n",
+     .flags = submit_flags,
+     .run = cmd_submit},
+    {.name = "tail",
+     .help = "follow a topic, decoded",
+     .usage = "jobs|results|calls|dlq|model-stats|batches [--since 10m|all] [-n N] [--once] [--json]",
+     .examples = "tutti tail results\n"
+                 "tutti tail calls --since 1h --where status=error\n"
+                 "tutti tail calls --json --since 1h --once | duckdb -c \"select request_model, sum(cost_usd)\n"
+                 "                                  from read_json('/dev/stdin') group by all\"\n",
+     .details = "--json: the records as they are, one per line; dlq: position, value and headers of each.\n",
+     .flags = tail_flags,
+     .run = cmd_tail},
+    {.name = "init",
+     .help = "write a commented tutti.yaml and example jobs",
+     .usage = "[DIR] [--yes]",
+     .examples = "tutti init                            # ./tutti.yaml and ./jobs.jsonl; nothing is overwritten\n"
+                 "tutti init deploy --yes\n",
+     .flags = init_flags,
+     .run = cmd_init},
     {.name = "run",
      .help = "the service: jobs from Kafka, answers to Kafka",
      .usage = "[-c FILE] [--set KEY=VALUE]",
@@ -63,7 +133,7 @@ static const struct cli_command commands[] = {
          "limits rpm tpm input_tpm output_tpm concurrency window meter, shares like 5%: errors e429 e500 e503\n"
          "overloaded quota filter refusal reset truncate silence drip stall empty bad_json error200. A prompt may\n"
          "order what happens to it, for tests: [[sim: status=429 times=2 retry_after=0.5]], [[sim: tool=NAME]],\n"
-         "[[sim: finish=length answer=TEXT]], a fault's word; include/sim.h has them all.\n",
+         "[[sim: finish=length answer=TEXT]], a fault's word; docs/simulator.md has them all.\n",
      .flags = sim_flags,
      .run = cmd_sim},
     {.name = "cancel",
@@ -87,6 +157,13 @@ static const struct cli_command commands[] = {
      .details = "check prints what each limit promises: B the bucket, r the refill, U* the share that can be used.\n"
                 "docs writes docs/configuration.md to stdout.\n",
      .run = cmd_config},
+    {.name = "doctor",
+     .help = "look at everything the service needs, and say what to do",
+     .usage = "[-c FILE] [--json]",
+     .examples = "tutti doctor                          # Kafka, topics, Redis, providers, limits of this machine\n"
+                 "tutti doctor -c prod.yaml --json\n",
+     .details = "Connects to each, asks, changes nothing and calls no model. Exit code 69 when something failed.\n",
+     .run = cmd_doctor},
     {.name = "schema",
      .help = "a topic's records as JSON Schema or as tables",
      .usage = "results|calls|model-stats|batches|jobs|dlq|control [--as json-schema|clickhouse|duckdb]",
