@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs taken back by a command, on virtual time: before they begin, while they wait, in flight, too late, and again
  * after a crash. */
+#include "base/buf.h"
 #include "base/check.h"
 #include "sim/behaviour.h"
 
@@ -161,7 +162,27 @@ static void test_too_late(void **state)
     world_done(&s.world);
 }
 
-/* All answers were journaled before a crash: they are paid, the job is as good as done. */
+/* The answer of b that a dead process still got into the journal. */
+static void journal_late_answer(struct world *w, int64_t offset)
+{
+    struct journal *zombie = journal_mem_new(w->loop, w->store, "zombie", 500);
+    struct position pos = {.topic = "tutti.jobs", .offset = offset};
+    struct recall late = {.call_key = "answer:1:0:0:0", .attempt = 1, .is_done = true};
+    struct outcome o;
+    struct buf b;
+
+    outcome_init(&o);
+    o.answer = text_of("LATE");
+    o.request_model = text_of("b");
+    buf_init(&b, 0);
+    outcome_encode(&o, &b);
+    late.bytes = text_slice(b.p, b.len);
+    zombie->ops->record(zombie, &pos, &late);
+    zombie->ops->free(zombie);
+    buf_done(&b);
+}
+
+/* All answers were journaled before a crash, but no decision: they are paid, the job is as good as done. */
 static void test_too_late_for_what_is_recalled(void **state)
 {
     struct script s;
@@ -169,11 +190,12 @@ static void test_too_late_for_what_is_recalled(void **state)
     json_t *r;
 
     (void)state;
-    setup(&s, NULL, 0);
+    setup(&s, slow_b, 2);
     offset = add(&s.world, "x", "\"models\":[\"a\",\"b\"]");
     world_add_worker(&s.world, 0, 1);
-    world_run(&s.world, 210000);
+    world_run(&s.world, SECOND);
     world_crash(&s.world.crews[0]);
+    journal_late_answer(&s.world, offset);
     world_add_worker(&s.world, 0, 1);
     command(&s.world, "x", -1);
     r = finish(&s.world, offset);
