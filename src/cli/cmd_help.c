@@ -37,19 +37,12 @@ static const struct {
 static void print_overview(FILE *out)
 {
     (void)fprintf(out, "tutti turns a Kafka topic of LLM jobs into a Kafka topic of answers.\n"
-                       "\n"
-                       "  tutti config check -c tutti.yaml      # is the configuration right?\n"
-                       "  tutti config explain kafka.delivery   # what does a key mean?\n"
-                       "\n"
-                       "commands:\n");
+                       "  tutti dev                                          # try it: no key, nothing installed\n"
+                       "  tutti ask \"Name three colours\" -m sim/fast        # in another terminal\n"
+                       "  tutti config check -c tutti.yaml                   # is the configuration right?\n"
+                       "commands (more: tutti help COMMAND; flags of all: -c FILE, --set KEY=VALUE, --json, -h):\n");
     for (const struct cli_command *m = cli_commands(); m->name != NULL; m++)
         (void)fprintf(out, "  %-10s %s\n", m->name, m->help);
-    (void)fprintf(out, "\n"
-                       "flags:\n"
-                       "  -c, --config FILE   configuration (else $TUTTI_CONFIG, ./tutti.yaml, /etc/tutti/tutti.yaml)\n"
-                       "      --set KEY=VALUE override one option, repeatable\n"
-                       "      --json          machine-readable output\n"
-                       "  -h, --help          help; also behind a command\n");
 }
 
 int cmd_help(struct cli *c)
