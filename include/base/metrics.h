@@ -126,7 +126,7 @@ struct model_metrics {
     _Atomic int64_t tokens[TOKENS_MAX];
     _Atomic int64_t cost_nusd;
     _Atomic int64_t in_flight;
-    _Atomic int64_t breakers[3]; /* workers by the state of their breaker: closed (not kept), open, half open */
+    _Atomic int64_t breakers[3];   /* workers by the state of their breaker: closed (not kept), open, half open */
     _Atomic int64_t billed_tokens; /* of attempts with both figures */
     _Atomic int64_t estimated_tokens;
     _Atomic int64_t last_ms; /* wall clock of the last attempt's end, 0: none yet */

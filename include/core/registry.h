@@ -34,7 +34,7 @@ struct provider {
     const char *base_url;
     const struct provider_key *keys; /* keys[n_keys], n_keys >= 1 */
     int n_keys;
-    const char *ca_file; /* NULL: system store */
+    const char *ca_file;                  /* NULL: system store */
     struct model_metrics *ad_hoc_metrics; /* of all models named as provider/vendor-id; NULL: not counted by name */
 };
 
@@ -53,7 +53,7 @@ struct model {
     const char *const *aliases; /* aliases[n_aliases] */
     size_t n_aliases;
     int pools[PROVIDER_KEYS_MAX]; /* pools[provider->n_keys]: index for the limiter per key, -1: no limits */
-    int64_t limit_rpm; /* sum over the pools of its keys, for the statistics; 0: not limited */
+    int64_t limit_rpm;            /* sum over the pools of its keys, for the statistics; 0: not limited */
     int64_t limit_tpm;
     struct price price;
     int64_t max_output_tokens;

@@ -14,7 +14,7 @@ import urllib.parse
 import pytest
 
 from audit import await_terminal, finish, job
-from stack import SECRET, wait_until
+from stack import ROOT, SECRET, wait_until
 
 pytestmark = pytest.mark.timeout(180)
 HEALTH = ("/livez", "/readyz", "/readyz?verbose", "/api/v1/status")
@@ -154,6 +154,8 @@ def test_metrics_agree_with_the_records(bed):
     assert page[0] == 200 and "script" not in page[2] and "Content-Security-Policy" in page[1]
     for word in ("Healthy", "Models", "Partitions", "provider_error", "empty_answer"):
         assert word in page[2]
+    page_of_docs = (ROOT / "docs/operations.md").read_text()
+    assert not [n for n in re.findall(r"^# TYPE (\w+)", text, re.M) if f"| `{n}` |" not in page_of_docs]
     lint = subprocess.run([shutil.which("promtool"), "check", "metrics"], input=text, capture_output=True, text=True)
     assert (lint.returncode, lint.stderr) == (0, ""), lint
 
