@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import uuid
 
@@ -149,6 +150,34 @@ def test_event_ids_of_records(records):
     for _, c in records["call"]:
         which = [c["stage"], str(c["member"]), str(c["sample"]), "0", "0", str(c["attempt"])]
         assert c["event_id"] == event_id(["tutti", "tutti.jobs", "3", "42", "call", *which])
+
+
+def jobs(name):
+    return json.loads((ROOT / "tests" / "data" / name).read_text(encoding="utf-8"))
+
+
+def test_valid_jobs():
+    """The decoder takes the same file: tests/unit/core/test_decode_shapes.c."""
+    jsonschema.Draft202012Validator.check_schema(load("job.schema.json"))
+    rows = jobs("valid_jobs.json")
+    assert len(rows) >= 50
+    for r in rows:
+        assert [e.message for e in validator("job").iter_errors(r["job"])] == [], r["name"]
+
+
+# What a schema cannot say, and the insides of batch lines, which are their vendors'.
+BEYOND_SCHEMA = re.compile(
+    r".*\btwice\b.*|run a fraction|seed a real|quorum above .*|samples of all models above 64|"
+    r"attachments without a user's message|vote: regex (not closed|nested too deeply)|(openai|responses|anthropic|gemini) line: .*")
+
+
+def test_invalid_jobs_are_refused_by_the_schema():
+    refused = 0
+    for r in jobs("invalid_jobs.json"):
+        if r["code"] in ("invalid_job", "unsupported_version") and "value" in r and not BEYOND_SCHEMA.fullmatch(r["name"]):
+            assert not validator("job").is_valid(json.loads(r["value"])), r["name"]
+            refused += 1
+    assert refused >= 100
 
 
 def test_invalid_jobs_corpus():

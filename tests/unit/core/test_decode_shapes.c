@@ -174,6 +174,34 @@ static void test_default_merge_counts_answers(void **state)
     }
 }
 
+/* The file that the published JSON Schema is held to, too (tests/test_schemas.py). */
+static void test_valid_corpus(void **state)
+{
+    json_error_t why;
+    json_t *corpus = json_load_file(TESTS_DIR "/data/valid_jobs.json", 0, &why), *row;
+    size_t i;
+
+    (void)state;
+    if (corpus == NULL)
+        fail_msg("%s", why.text);
+    assert_true(json_array_size(corpus) >= 50);
+    json_array_foreach(corpus, i, row)
+    {
+        const json_t *body = json_object_get(row, "job");
+        size_t len = json_dumpb(body, NULL, 0, 0);
+        struct spec_rig r;
+        char *job;
+
+        spec_start(&r);
+        job = arena_zero(r.j.arena, len + 1);
+        assert_int_equal(json_dumpb(body, job, len, 0), len);
+        if (spec_decode(&r, job) < 0)
+            fail_msg("%s: %s: %s", json_string_value(json_object_get(row, "name")), r.err.pointer, r.err.message);
+        spec_stop(&r);
+    }
+    json_decref(corpus);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_attachment_is_cut),
         cmocka_unit_test(test_attachments_keep_the_prompts_form),
         cmocka_unit_test(test_default_merge_counts_answers),
+        cmocka_unit_test(test_valid_corpus),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
