@@ -165,7 +165,17 @@ struct call {
     bool is_waiting;  /* for admission: a permit, the journal, a paused pool; the job's relative clock stands still */
 };
 
-enum job_step { STEP_CLAIM, STEP_DECODE, STEP_IDENTIFY, STEP_PLAN, STEP_STAGE, STEP_MERGE, STEP_ENCODE, STEP_PUBLISH, STEP_MAX };
+enum job_step {
+    STEP_CLAIM,
+    STEP_DECODE,
+    STEP_IDENTIFY,
+    STEP_PLAN,
+    STEP_STAGE,
+    STEP_MERGE,
+    STEP_ENCODE,
+    STEP_PUBLISH,
+    STEP_MAX
+};
 
 enum job_status { JOB_OK, JOB_PARTIAL, JOB_FAILED };
 
@@ -256,8 +266,8 @@ void job_wake(struct job *j);
 void job_abandon(struct job *j);
 /* Has it sent a request, or recalled an answer? Then a drain waits for it. */
 bool job_has_begun(const struct job *j);
-/* A command takes the job back: calls under way are closed, and the job ends as failed with what answers there are. No-op
- * for a job that has left its stage or was abandoned. */
+/* A command takes the job back: calls under way are closed, and the job ends as failed with what answers there are.
+ * No-op for a job that has left its stage or was abandoned. */
 void job_cancel(struct job *j);
 /* The broker committed its records: forget the journal entry. The job may be freed after this. */
 void job_committed(struct job *j);
