@@ -181,7 +181,7 @@ def check_statistics(got):
     """The published sums are those of the records they are about."""
     assert fold_stats(got.stats) == fold_calls(got.calls)
     assert fold_progress(got.raw["batches"]) == fold_batches(got.results)
-    assert all(m.key().decode() == f"{s['provider']}/{s['request_model']}" for m, s in zip(got.raw["model_stats"], got.stats))
+    assert all(m.key().decode() == f"{s['provider'] or ''}/{s['request_model']}" for m, s in zip(got.raw["model_stats"], got.stats))
 
 
 def check_processes(bed):
