@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "broker/kafka_internal.h"
 #include "impl/broker_kafka.h"
-#include "impl/probe.h"
+#include "impl/broker_probe.h"
 
 enum { ASK_MS = 5000, LEAST_OUTPUT_BYTES = 1024 * 1024, WHAT = 320 };
 

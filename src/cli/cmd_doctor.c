@@ -13,7 +13,9 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "impl/broker_kafka.h"
-#include "impl/probe.h"
+#include "impl/broker_probe.h"
+#include "impl/http_probe.h"
+#include "impl/redis_probe.h"
 
 enum { DESCRIPTORS_LEAST = 4096 };
 #define TTL_AUTO_MS (INT64_C(8) * 24 * 3600 * 1000)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
-#include "impl/probe.h"
+#include "impl/http_probe.h"
 
 enum { CONNECT_MS = 5000 };
 

@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "impl/probe.h"
+#include "impl/redis_probe.h"
 #include "loop.h"
 #include "redis.h"
 
