@@ -383,7 +383,7 @@ static int listen_on(const struct addrinfo *list)
 
 static void note_address(struct admin_http *h)
 {
-    struct sockaddr_storage a;
+    struct sockaddr_storage a = {0};
     socklen_t len = sizeof(a);
     char host[64] = "", port[8] = "";
 

@@ -110,6 +110,7 @@ static struct status_check check_providers(struct status_view *v, struct status 
 {
     int64_t n_ok = 0, n_bad = 0, codes[METRIC_CODES_MAX] = {0};
     int worst = 1;
+    int64_t n_ended;
 
     for (int i = 0; i <= win->now->n_blocks; i++) {
         int block = i < win->now->n_blocks ? i : STATUS_OTHER;
@@ -123,13 +124,14 @@ static struct status_check check_providers(struct status_view *v, struct status 
             n_bad += now->calls[k] - then->calls[k];
         }
     }
+    n_ended = n_ok + n_bad;
     if (n_ok > 0 || n_bad >= FAILURES_MIN || (n_bad == 0 && v->jobs_in_flight == 0))
         s->is_failing = n_ok == 0 && n_bad >= FAILURES_MIN;
     if (!s->is_failing)
         return check("providers", CHECK_OK,
-                     n_ok + n_bad == 0 ? "no call ended in the last minute"
-                                       : arena_printf(v->arena, "%lld of %lld calls of the last minute answered",
-                                                      (long long)n_ok, (long long)(n_ok + n_bad)));
+                     n_ended == 0 ? "no call ended in the last minute"
+                                  : arena_printf(v->arena, "%lld of %lld calls of the last minute answered",
+                                                 (long long)n_ok, (long long)n_ended));
     for (int k = 1; k < METRIC_CODES_MAX; k++)
         if (codes[k] > codes[worst])
             worst = k;
@@ -224,7 +226,7 @@ void status_judge(struct status_view *v, struct status *s, const struct window_v
     int n = 0;
 
     c[n++] = check_life(s);
-    c[n++] = check("config", CHECK_OK, s->wiring != NULL ? "in force" : "none");
+    c[n++] = check("config", CHECK_OK, "in force");
     c[n++] = check_workers(s, v->arena);
     c[n++] = check_kafka(s, v->arena);
     c[n++] = check_limiter(s);
