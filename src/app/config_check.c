@@ -160,6 +160,64 @@ static void check_aliases(struct config_loader *l, const struct config_object *o
     }
 }
 
+/* The names of a model as a job may use them, of this configuration alone: what core will look them up in. */
+static struct registry names_of(const struct config *c)
+{
+    struct provider *providers = mem_zero(sizeof(*providers) * (c->n_models + 1));
+    struct model *models = mem_zero(sizeof(*models) * (c->n_models + 1));
+
+    for (size_t i = 0; i < c->n_models; i++) {
+        const struct config_model *m = &c->models[i];
+
+        providers[i].id = m->provider != NULL ? m->provider->name : "";
+        models[i] = (struct model){.id = m->id,
+                                   .provider = &providers[i],
+                                   .vendor_model = m->name,
+                                   .aliases = m->aliases.items,
+                                   .n_aliases = m->aliases.n};
+    }
+    return (struct registry){
+        .providers = providers, .n_providers = c->n_models, .models = models, .n_models = c->n_models};
+}
+
+/* Two models may share provider and vendor name (other parameters): then the qualified name means the first of them. */
+static bool is_same_row(const struct model *found, const struct model *m, bool is_qualified)
+{
+    return found == m || (is_qualified && found != NULL && strcmp(found->provider->id, m->provider->id) == 0 &&
+                          strcmp(found->vendor_model, m->vendor_model) == 0);
+}
+
+static void check_name(struct config_loader *l, const struct registry *r, const struct model *m, const char *name,
+                       bool is_qualified)
+{
+    const struct model *found = registry_find(r, text_of(name));
+
+    for (size_t i = 0; i < l->n_objects && !is_same_row(found, m, is_qualified); i++)
+        if (l->objects[i].home == HOME_MODEL && model_of(&l->objects[i]) == &l->config->models[m - r->models])
+            config_error(l->report, l->objects[i].place,
+                         "%s: the name '%s' means models.%s, so this model would not be asked", l->objects[i].path,
+                         name, found != NULL ? found->id : "(none)");
+}
+
+/* Every id, alias and `provider/vendor-name` leads back to its own row (D-24). */
+static void check_round_trips(struct config_loader *l)
+{
+    struct registry r = names_of(l->config);
+
+    for (size_t i = 0; i < r.n_models; i++) {
+        const struct model *m = &r.models[i];
+
+        check_name(l, &r, m, m->id, false);
+        for (size_t k = 0; k < m->n_aliases; k++)
+            if (owner_of(l->config, m->aliases[k], &l->config->models[i]) == NULL) /* else it was reported */
+                check_name(l, &r, m, m->aliases[k], false);
+        if (l->config->models[i].provider != NULL)
+            check_name(l, &r, m, arena_printf(l->arena, "%s/%s", m->provider->id, m->vendor_model), true);
+    }
+    mem_free((void *)r.providers);
+    mem_free((void *)r.models);
+}
+
 static bool has_equal_text(const char *a, const char *b)
 {
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
@@ -372,6 +430,7 @@ void config_cross_check(struct config_loader *l)
     for (size_t i = 0; i < l->n_objects; i++)
         if (l->objects[i].home == HOME_MODEL)
             check_meter(l, &l->objects[i]);
+    check_round_trips(l);
 }
 
 static struct config_promise promise(int64_t limit, int64_t bucket)

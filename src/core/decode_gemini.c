@@ -134,8 +134,8 @@ static void add_call(struct decode *d, struct turn *t, const struct part *p)
 {
     struct json_write w;
 
-    if (p->name.p == NULL) {
-        decode_fail(d, "a functionCall needs a name");
+    if (!t->is_model || p->name.p == NULL) {
+        decode_fail(d, t->is_model ? "a functionCall needs a name" : "only a model calls functions");
         return;
     }
     if (t->calls.len > 0)
@@ -165,8 +165,9 @@ static void add_response(struct decode *d, struct turn *t, const struct part *p)
 {
     struct part_list parts = {.n = 0};
 
-    if (p->name.p == NULL || p->response.p == NULL) {
-        decode_fail(d, "a functionResponse needs name and response");
+    if (t->is_model || p->name.p == NULL || p->response.p == NULL) {
+        decode_fail(d, t->is_model ? "a model gets functionResponses, it makes none"
+                                   : "a functionResponse needs name and response");
         return;
     }
     flush(d, t);

@@ -241,6 +241,11 @@ static const struct bad_case cases[] = {
      "tutti.yaml:1:32: error: models.n: 'provider' is missing\n"
      "models: {m: {provider: opnai}, n: {}}\n"
      "                               ^\n"},
+    /* D-24: each name leads back to its own row */
+    {PROVIDER "models:\n  a: {provider: p, name: big, aliases: [p/small]}\n  b: {provider: p, name: small}\n",
+     "tutti.yaml:4:3: error: models.b: the name 'p/small' means models.a, so this model would not be asked\n"
+     "  b: {provider: p, name: small}\n"
+     "  ^\n"},
     {PROVIDER "models:\n  a: {provider: p, aliases: [b, x]}\n  b: {provider: p, aliases: [x]}\n",
      "tutti.yaml:3:29: error: models.a.aliases: 'b' is already the id of models.b\n"
      "  a: {provider: p, aliases: [b, x]}\n"
