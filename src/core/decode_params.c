@@ -30,7 +30,6 @@ static const struct param_rule {
     {"min_p", NUMBER, 0, 1, "min_p must be a number from 0 to 1"},
     {"logit_bias", OBJECT, 0, 0, "logit_bias must be an object"},
     {"parallel_tool_calls", BOOLEAN, 0, 0, "parallel_tool_calls must be true or false"},
-    {"service_tier", STRING, 0, 0, "service_tier must be a string"},
     {"user", STRING, 0, 0, "user must be a string"},
 };
 

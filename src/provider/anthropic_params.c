@@ -15,9 +15,19 @@ static const struct row {
     const char *theirs; /* NULL: this API has nothing of the kind */
     bool is_sampling;
 } rows[] = {
-    {"temperature", "temperature", true}, {"top_p", "top_p", true},    {"top_k", "top_k", true},
-    {"stop", "stop_sequences", false},    {"seed", NULL, false},       {"presence_penalty", NULL, false},
-    {"frequency_penalty", NULL, false},   {"logit_bias", NULL, false}, {"verbosity", NULL, false},
+    {"temperature", "temperature", true},
+    {"top_p", "top_p", true},
+    {"top_k", "top_k", true},
+    {"stop", "stop_sequences", false},
+    {"seed", NULL, false},
+    {"presence_penalty", NULL, false},
+    {"frequency_penalty", NULL, false},
+    {"logit_bias", NULL, false},
+    {"verbosity", NULL, false},
+    {"min_p", NULL, false},
+    {"repetition_penalty", NULL, false},
+    {"parallel_tool_calls", NULL, false},
+    {"user", NULL, false},
 };
 
 static const struct row *row_of(struct text name)

@@ -23,6 +23,10 @@ static const struct row {
     {"frequency_penalty", "frequencyPenalty"},
     {"logit_bias", NULL},
     {"verbosity", NULL},
+    {"min_p", NULL},
+    {"repetition_penalty", NULL},
+    {"parallel_tool_calls", NULL},
+    {"user", NULL},
 };
 
 static const struct row *row_of(struct text name)

@@ -152,11 +152,13 @@ static void params(void **state)
          {BASE("claude-3-5-sonnet-20241022"),
           PARAMS(PARAM("temperature", "0.70"), PARAM("top_p", "0.9"), PARAM("top_k", "5"), PARAM("stop", "\"END\""),
                  PARAM("seed", "1"), PARAM("presence_penalty", "1"), PARAM("frequency_penalty", "1"),
-                 PARAM("logit_bias", "{}"), PARAM("verbosity", "\"low\"")),
+                 PARAM("logit_bias", "{}"), PARAM("verbosity", "\"low\""), PARAM("min_p", "0.1"),
+                 PARAM("repetition_penalty", "1"), PARAM("parallel_tool_calls", "true"), PARAM("user", "\"u\"")),
           MESSAGES(USER("hi"))},
          HEAD("claude-3-5-sonnet-20241022") ",\"temperature\":0.70,\"top_p\":0.9,\"top_k\":5,"
                                             "\"stop_sequences\":[\"END\"]}",
-         "seed presence_penalty frequency_penalty logit_bias verbosity "},
+         "seed presence_penalty frequency_penalty logit_bias verbosity min_p repetition_penalty parallel_tool_calls "
+         "user "},
         {"a list of stops",
          {BASE("m"), PARAMS(PARAM("stop", " [\"a\",\"b\"]")), MESSAGES(USER("hi"))},
          HEAD("m") ",\"stop_sequences\": [\"a\",\"b\"]}",

@@ -124,11 +124,12 @@ static void params(void **state)
          {BASE("m"),
           PARAMS(PARAM("temperature", "0.70"), PARAM("top_p", "0.9"), PARAM("top_k", "5"), PARAM("stop", "\"END\""),
                  PARAM("seed", "1"), PARAM("presence_penalty", "1"), PARAM("frequency_penalty", "2"),
-                 PARAM("logit_bias", "{}"), PARAM("verbosity", "\"low\"")),
+                 PARAM("logit_bias", "{}"), PARAM("verbosity", "\"low\""), PARAM("min_p", "0.1"),
+                 PARAM("repetition_penalty", "1"), PARAM("parallel_tool_calls", "true"), PARAM("user", "\"u\"")),
           MESSAGES(USER("hi"))},
          HI LIMIT ",\"temperature\":0.70,\"topP\":0.9,\"topK\":5,\"stopSequences\":[\"END\"],\"seed\":1,"
                   "\"presencePenalty\":1,\"frequencyPenalty\":2}}",
-         "logit_bias verbosity "},
+         "logit_bias verbosity min_p repetition_penalty parallel_tool_calls user "},
         {"a batch line of this dialect",
          {BASE("m"),
           PARAMS(
