@@ -29,6 +29,8 @@ struct redis_conf {
 /* Parses redis://[user:pass@]host[:port][/db] or rediss://...; percent-decoding in user and password. -EINVAL with a
  * static text in *why. Free with redis_conf_done(). */
 int redis_conf_parse(const char *url, struct redis_conf *out, const char **why);
+/* A copy that is redis_conf_done()'s too; the name stays the original's. */
+void redis_conf_copy(struct redis_conf *out, const struct redis_conf *conf);
 void redis_conf_done(struct redis_conf *c);
 
 enum redis_type { REDIS_NIL, REDIS_INT, REDIS_STR, REDIS_STATUS, REDIS_ERROR, REDIS_ARRAY };

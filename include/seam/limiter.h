@@ -106,6 +106,12 @@ struct limiter_ops {
      * owns    with PROBE_ASK `p` and its name stay the caller's until done() or the limiter's end; else `p` is free at
      *         once */
     void (*probe)(struct limiter *l, struct probe *p);
+    /* Takes new limits: `pools` begins with the pools known so far, by their ids in their order, and may have more at
+     * its end; an index stays what it was. Calls under way keep their slots; permits that wait and are now larger than
+     * any call may be are over the pool. No-op after stop(). (One more than a seam should have: limits change while
+     * permits of the same pools are out, so that nobody else can keep the books.)
+     * owns    pools[] is copied */
+    void (*configure)(struct limiter *l, const struct pool_conf *pools, int n_pools);
     /* Tells the fleet that this worker's slots are free, then calls done (bounded wait: 1 s). */
     void (*stop)(struct limiter *l, void (*done)(void *arg), void *arg);
     void (*free)(struct limiter *l);
@@ -128,7 +134,7 @@ struct pool_view {
 
 struct limiter {
     const struct limiter_ops *ops;
-    const struct pool_view *views; /* views[n_views], by pool; kept true by the limiter */
+    const struct pool_view *views; /* views[n_views], by pool; kept true by the limiter, moved by configure() */
     int n_views;
     bool is_down; /* the store is away: nothing is granted where there are limits */
 };

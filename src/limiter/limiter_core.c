@@ -3,6 +3,8 @@
  * the wake queue. Never does I/O itself. Loop thread only. */
 #include "limiter/limiter_core.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/metrics.h"
 
@@ -13,7 +15,7 @@ static void stop_if_drained(struct limiter_core *c)
     void (*done)(void *arg) = c->stop_done;
 
     for (int i = 0; i < c->n_pools && c->is_up; i++) {
-        if (!c->pools[i].is_drained)
+        if (!c->pools[i]->is_drained)
             return;
     }
     c->stop_done = NULL;
@@ -79,7 +81,7 @@ static void on_turn_end(void *arg)
 /* Every change of a queue comes by here. */
 static void note_view(struct limiter_core *c, const struct pool_queue *q)
 {
-    struct pool_view *v = &c->views[q - c->pools];
+    struct pool_view *v = &c->views[q->index];
 
     v->in_flight = q->in_flight;
     v->waiting = q->n_waiting;
@@ -89,7 +91,7 @@ static void note_view(struct limiter_core *c, const struct pool_queue *q)
 
 static void note_answer(struct limiter_core *c, const struct pool_queue *q, const struct tick_answer *a, int64_t now_us)
 {
-    struct pool_view *v = &c->views[q - c->pools];
+    struct pool_view *v = &c->views[q->index];
 
     v->req_level = a->req_level / BUCKET_UNIT;
     v->tok_level = a->tok_level / BUCKET_UNIT;
@@ -123,34 +125,62 @@ static void on_pool_timer(void *arg)
     limiter_core_kick(q->core, q);
 }
 
+static void make_ready(struct limiter_core *c, struct permit *p)
+{
+    p->state = PERMIT_READY;
+    list_add_tail(&c->ready, &p->link);
+    loop_wake(c->loop, &c->wake);
+}
+
+/* Buckets as they are wanted; a tick under way may still be of older ones. */
+static void show_limits(struct limiter_core *c, const struct pool_queue *q)
+{
+    struct pool_view *v = &c->views[q->index];
+    struct pool_limits limits;
+
+    pool_limits_of(&limits, &q->conf, q->grant_age_us);
+    v->req_cap = limits.req_cap / BUCKET_UNIT;
+    v->tok_cap = limits.tok_cap / BUCKET_UNIT;
+    v->req_rate = (double)limits.req_rate / BUCKET_UNIT;
+    v->tok_rate = (double)limits.tok_rate / BUCKET_UNIT;
+}
+
+static void add_pools(struct limiter_core *c, const struct pool_conf *pools, int n_pools)
+{
+    size_t room = (size_t)(n_pools > 0 ? n_pools : 1);
+
+    c->pools = mem_resize(c->pools, room * sizeof(struct pool_queue *));
+    c->views = mem_resize(c->views, room * sizeof(*c->views));
+    for (int i = c->n_pools; i < n_pools; i++) {
+        struct pool_queue *q = mem_zero(sizeof(*q));
+
+        pool_queue_init(q, &pools[i], c->grant_age_us, loop_now_us(c->loop));
+        q->core = c;
+        q->index = i;
+        timer_init(&q->timer, on_pool_timer, q);
+        c->pools[i] = q;
+        c->views[i] = (struct pool_view){0};
+        show_limits(c, q);
+    }
+    c->n_pools = n_pools;
+    c->api.views = c->views;
+    c->api.n_views = n_pools;
+}
+
 void limiter_core_init(struct limiter_core *c, const struct limiter_ops *ops, struct loop *loop, struct rng *rng,
                        const struct pool_conf *pools, int n_pools, int64_t grant_age_us)
 {
     c->api.ops = ops;
     c->loop = loop;
     c->rng = rng;
-    c->n_pools = n_pools;
-    c->pools = mem_zero((size_t)(n_pools > 0 ? n_pools : 1) * sizeof(*c->pools));
-    c->views = mem_zero((size_t)(n_pools > 0 ? n_pools : 1) * sizeof(*c->views));
-    c->api.views = c->views;
-    c->api.n_views = n_pools;
+    c->grant_age_us = grant_age_us > 0 ? grant_age_us : LIMITER_GRANT_AGE_US;
     c->api.is_down = true; /* until set_up() */
     list_init(&c->ready);
     list_init(&c->probed);
     list_init(&c->dirty);
     wake_init(&c->wake, on_wake, c);
     timer_init(&c->stop_timer, on_stop_timer, c);
-    for (int i = 0; i < n_pools; i++) {
-        struct pool_queue *q = &c->pools[i];
-
-        pool_queue_init(q, &pools[i], grant_age_us > 0 ? grant_age_us : LIMITER_GRANT_AGE_US, loop_now_us(loop));
-        q->core = c;
-        timer_init(&q->timer, on_pool_timer, q);
-        c->views[i] = (struct pool_view){.req_cap = q->limits.req_cap / BUCKET_UNIT,
-                                         .tok_cap = q->limits.tok_cap / BUCKET_UNIT,
-                                         .req_rate = (double)q->limits.req_rate / BUCKET_UNIT,
-                                         .tok_rate = (double)q->limits.tok_rate / BUCKET_UNIT};
-    }
+    add_pools(c, pools, n_pools);
     c->hook = (struct hook){.fn = on_turn_end, .arg = c};
     loop_add_hook(loop, &c->hook);
 }
@@ -161,11 +191,45 @@ void limiter_core_done(struct limiter_core *c)
     wake_cancel(&c->wake);
     timer_stop(c->loop, &c->stop_timer);
     for (int i = 0; i < c->n_pools; i++) {
-        timer_stop(c->loop, &c->pools[i].timer);
-        pool_queue_done(&c->pools[i]);
+        timer_stop(c->loop, &c->pools[i]->timer);
+        pool_queue_done(c->pools[i]);
+        mem_free(c->pools[i]);
     }
     mem_free(c->pools);
     mem_free(c->views);
+}
+
+static void reconfigure(struct limiter_core *c, struct pool_queue *q, const struct pool_conf *conf)
+{
+    struct list refused;
+    struct list *node;
+
+    list_init(&refused);
+    pool_queue_configure(q, conf, loop_now_us(c->loop), &refused);
+    while ((node = list_take_first(&refused)) != NULL) {
+        struct permit *p = LIST_ENTRY(node, struct permit, link);
+
+        p->is_over_pool = true;
+        make_ready(c, p);
+    }
+    show_limits(c, q);
+    limiter_core_kick(c, q);
+}
+
+void limiter_core_configure(struct limiter *l, const struct pool_conf *pools, int n_pools)
+{
+    struct limiter_core *c = (struct limiter_core *)l;
+    int n_known = c->n_pools;
+
+    if (c->is_stopping)
+        return;
+    CHECK(n_pools >= n_known);
+    for (int i = 0; i < n_known; i++) {
+        CHECK(strcmp(pools[i].id, c->pools[i]->id) == 0);
+        if (!pool_conf_is_same(&pools[i], &c->pools[i]->conf))
+            reconfigure(c, c->pools[i], &pools[i]);
+    }
+    add_pools(c, pools, n_pools);
 }
 
 void limiter_core_answer(struct limiter_core *c, struct pool_queue *q, const struct tick_answer *a)
@@ -190,7 +254,7 @@ void limiter_core_set_up(struct limiter_core *c, bool is_up)
     c->is_up = is_up;
     c->api.is_down = !is_up;
     for (int i = 0; i < c->n_pools; i++) {
-        struct pool_queue *q = &c->pools[i];
+        struct pool_queue *q = c->pools[i];
 
         if (!is_up)
             list_del(&q->dirty);
@@ -207,17 +271,10 @@ void limiter_core_answer_probe(struct limiter_core *c, struct probe *p, enum pro
     loop_wake(c->loop, &c->wake);
 }
 
-static void make_ready(struct limiter_core *c, struct permit *p)
-{
-    p->state = PERMIT_READY;
-    list_add_tail(&c->ready, &p->link);
-    loop_wake(c->loop, &c->wake);
-}
-
 static struct pool_queue *pool_of(struct limiter_core *c, const struct permit *p)
 {
     CHECK(p->pool < c->n_pools);
-    return p->pool < 0 || p->is_over_pool ? NULL : &c->pools[p->pool];
+    return p->pool < 0 || p->is_over_pool ? NULL : c->pools[p->pool];
 }
 
 void limiter_core_request(struct limiter *l, struct permit *p)
@@ -235,7 +292,7 @@ void limiter_core_request(struct limiter *l, struct permit *p)
     p->seq = 0;
     p->tick_us = 0;
     q = pool_of(c, p);
-    if (q != NULL && q->limits.tok_cap > 0 && p->tokens > q->limits.tok_cap / BUCKET_UNIT)
+    if (q != NULL && q->largest > 0 && p->tokens > q->largest)
         p->is_over_pool = true;
     if (q == NULL || p->is_over_pool) {
         make_ready(c, p);
@@ -283,8 +340,8 @@ void limiter_core_pause(struct limiter *l, int pool, int64_t wait_us)
     if (pool < 0 || wait_us <= 0)
         return;
     metric_add(METRIC_POOL_PAUSES, 1);
-    pool_queue_pause(&c->pools[pool], wait_us, loop_now_us(c->loop));
-    limiter_core_kick(c, &c->pools[pool]);
+    pool_queue_pause(c->pools[pool], wait_us, loop_now_us(c->loop));
+    limiter_core_kick(c, c->pools[pool]);
 }
 
 void limiter_core_stop(struct limiter *l, void (*done)(void *arg), void *arg)
@@ -297,7 +354,7 @@ void limiter_core_stop(struct limiter *l, void (*done)(void *arg), void *arg)
     c->stop_arg = arg;
     timer_start(c->loop, &c->stop_timer, loop_now_us(c->loop) + STOP_WAIT_US);
     for (int i = 0; i < c->n_pools; i++) {
-        struct pool_queue *q = &c->pools[i];
+        struct pool_queue *q = c->pools[i];
 
         q->is_stopping = true;
         q->is_drained = q->seq == 0; /* never seen there */

@@ -17,9 +17,10 @@ struct limiter_core {
     struct limiter api; /* first: struct limiter * is this */
     struct loop *loop;
     struct rng *rng;
-    struct pool_queue *pools; /* pools[n_pools] */
-    struct pool_view *views;  /* views[n_pools], lent to api */
+    struct pool_queue **pools; /* pools[n_pools]; their addresses are held by timers and by commands under way */
+    struct pool_view *views;   /* views[n_pools], lent to api */
     int n_pools;
+    int64_t grant_age_us; /* J of a new pool */
     /* Sends q->ask; limiter_core_answer() or limiter_core_lost() follows later, never from inside. <0: not sent. */
     int (*send)(struct limiter_core *c, struct pool_queue *q);
     bool is_up; /* ticks can travel */
@@ -50,11 +51,12 @@ void limiter_core_kick(struct limiter_core *c, struct pool_queue *q);
 /* Answers a PROBE_ASK: its done() comes from the wake queue. */
 void limiter_core_answer_probe(struct limiter_core *c, struct probe *p, enum probe_answer answer);
 
-/* Five of the seven operations. */
+/* Six of the eight operations; configure() is theirs to complete. */
 void limiter_core_request(struct limiter *l, struct permit *p);
 void limiter_core_cancel(struct limiter *l, struct permit *p);
 void limiter_core_settle(struct limiter *l, struct permit *p, int64_t used_tokens, bool was_sent);
 void limiter_core_pause(struct limiter *l, int pool, int64_t wait_us);
+void limiter_core_configure(struct limiter *l, const struct pool_conf *pools, int n_pools);
 void limiter_core_stop(struct limiter *l, void (*done)(void *arg), void *arg);
 
 #endif

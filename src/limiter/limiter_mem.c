@@ -132,7 +132,7 @@ static void on_ticks(void *arg)
     struct limiter_mem *m = arg;
 
     for (int i = 0; i < m->core.n_pools; i++) {
-        struct pool_queue *q = &m->core.pools[i];
+        struct pool_queue *q = m->core.pools[i];
         struct tick_answer answer;
 
         if (!q->is_asking)
@@ -140,6 +140,23 @@ static void on_ticks(void *arg)
         CHECK(meter_tick(m->meters[i], &q->limits, m->worker, &q->ask, loop_now_us(m->core.loop), &answer) == 0);
         limiter_core_answer(&m->core, q, &answer);
     }
+}
+
+/* The meters of pools that are new. */
+static void find_meters(struct limiter_mem *m, int n_known)
+{
+    m->meters = mem_resize(m->meters, (size_t)(m->core.n_pools + 1) * sizeof(struct meter *));
+    for (int i = n_known; i < m->core.n_pools; i++)
+        m->meters[i] = get_meter(m->store, m->core.pools[i]->id);
+}
+
+static void mem_limiter_configure(struct limiter *l, const struct pool_conf *pools, int n_pools)
+{
+    struct limiter_mem *m = (struct limiter_mem *)l;
+    int n_known = m->core.n_pools;
+
+    limiter_core_configure(l, pools, n_pools);
+    find_meters(m, n_known);
 }
 
 static void mem_limiter_free(struct limiter *l)
@@ -163,6 +180,7 @@ static const struct limiter_ops mem_ops = {
     .settle = limiter_core_settle,
     .pause = limiter_core_pause,
     .probe = mem_limiter_probe,
+    .configure = mem_limiter_configure,
     .stop = limiter_core_stop,
     .free = mem_limiter_free,
 };
@@ -179,9 +197,7 @@ struct limiter *limiter_mem_new(struct loop *loop, struct rng *rng, const struct
     m->owns_store = store == NULL;
     m->store = store != NULL ? store : limiter_store_new();
     m->worker = ++m->store->last_worker;
-    m->meters = mem_zero((size_t)(n_pools > 0 ? n_pools : 1) * sizeof(struct meter *));
-    for (int i = 0; i < n_pools; i++)
-        m->meters[i] = get_meter(m->store, pools[i].id);
+    find_meters(m, 0);
     wake_init(&m->wake, on_ticks, m);
     return &m->core.api;
 }

@@ -28,7 +28,8 @@ enum {
 
 struct limiter_redis {
     struct limiter_core core; /* first */
-    struct redis *redis;
+    struct redis *redis;      /* NULL: there has been no pool yet */
+    struct redis_conf conf;   /* ours; to connect with the first pool */
     int64_t tick_timeout_us;
     char worker[17]; /* this incarnation: 64 random bits, not from the seeded generator */
     bool is_counted; /* in METRIC_LIMITER_DOWN */
@@ -86,8 +87,8 @@ static void on_loaded(void *arg, const struct redis_reply *reply, int error)
     }
     log_event(LOG_INFO, "limiter_function_loaded", "name=%s", TICK_FUNCTION);
     for (int i = 0; i < r->core.n_pools; i++) {
-        r->core.pools[i].not_before_us = 0;
-        limiter_core_kick(&r->core, &r->core.pools[i]);
+        r->core.pools[i]->not_before_us = 0;
+        limiter_core_kick(&r->core, r->core.pools[i]);
     }
 }
 
@@ -215,6 +216,11 @@ static void redis_limiter_probe(struct limiter *l, struct probe *p)
     (void)snprintf(key, sizeof(key), "tutti:{probe:%s}", p->name);
     (void)snprintf(ttl_ms, sizeof(ttl_ms), "%" PRId64, (p->ttl_us + 999) / 1000);
     p->limiter = l;
+    if (r->redis == NULL) { /* nothing is shared yet */
+        if (is_question)
+            limiter_core_answer_probe(&r->core, p, PROBE_YOURS);
+        return;
+    }
     if (redis_send(r->redis, is_question ? 7 : 5, argv, NULL, r->tick_timeout_us, is_question ? on_probe : NULL,
                    is_question ? p : NULL) < 0 &&
         is_question)
@@ -238,6 +244,32 @@ static void on_down(void *arg, const char *why)
     limiter_core_set_up(&r->core, false);
 }
 
+static const struct redis_events redis_events = {.up = on_up, .down = on_down};
+
+/* A service without limits needs no server. */
+static void connect_for_pools(struct limiter_redis *r)
+{
+    if (r->redis != NULL || r->core.n_pools == 0)
+        return;
+    count_down(r, true);
+    r->redis = redis_new(r->core.loop, r->core.rng, &r->conf, &redis_events, r);
+}
+
+static void check_ids(const struct pool_conf *pools, int n_pools)
+{
+    for (int i = 0; i < n_pools; i++)
+        CHECK(strlen(pools[i].id) < KEY_MAX - sizeof("tutti:{}:s"));
+}
+
+static void redis_limiter_configure(struct limiter *l, const struct pool_conf *pools, int n_pools)
+{
+    struct limiter_redis *r = (struct limiter_redis *)l;
+
+    check_ids(pools, n_pools);
+    limiter_core_configure(l, pools, n_pools);
+    connect_for_pools(r);
+}
+
 static void redis_limiter_free(struct limiter *l)
 {
     struct limiter_redis *r = (struct limiter_redis *)l;
@@ -245,6 +277,7 @@ static void redis_limiter_free(struct limiter *l)
     if (r == NULL)
         return;
     redis_free(r->redis);
+    redis_conf_done(&r->conf);
     count_down(r, false);
     limiter_core_done(&r->core);
     mem_free(r);
@@ -257,25 +290,23 @@ static const struct limiter_ops redis_ops = {
     .settle = limiter_core_settle,
     .pause = limiter_core_pause,
     .probe = redis_limiter_probe,
+    .configure = redis_limiter_configure,
     .stop = limiter_core_stop,
     .free = redis_limiter_free,
 };
-
-static const struct redis_events redis_events = {.up = on_up, .down = on_down};
 
 struct limiter *limiter_redis_new(struct loop *loop, struct rng *rng, const struct limiter_redis_conf *conf)
 {
     struct limiter_redis *r = mem_zero(sizeof(*r));
 
-    for (int i = 0; i < conf->n_pools; i++)
-        CHECK(strlen(conf->pools[i].id) < KEY_MAX - sizeof("tutti:{}:s"));
+    check_ids(conf->pools, conf->n_pools);
     (void)snprintf(r->worker, sizeof(r->worker), "%016" PRIx64, rng_entropy());
     r->tick_timeout_us = conf->tick_timeout_us > 0 ? conf->tick_timeout_us : TICK_TIMEOUT_US;
     /* The core first: its end-of-turn hook must run before the connection's, so that all pools' ticks are in one write.
      */
     limiter_core_init(&r->core, &redis_ops, loop, rng, conf->pools, conf->n_pools, conf->grant_age_us);
     r->core.send = send_tick;
-    count_down(r, true);
-    r->redis = redis_new(loop, rng, conf->redis, &redis_events, r);
+    redis_conf_copy(&r->conf, conf->redis);
+    connect_for_pools(r);
     return &r->core.api;
 }

@@ -102,13 +102,30 @@ static int offer(const struct pool_queue *q)
     return (int)(is_sharing(q) ? min64(n, q->allowance / BUCKET_UNIT) : n);
 }
 
+/* Takes the limits into use. Never while a tick is under way: the answer is read by the limits of the question. */
+static void use_conf(struct pool_queue *q)
+{
+    pool_limits_of(&q->limits, &q->conf, q->grant_age_us);
+    q->has_new_conf = false;
+}
+
+static void set_conf(struct pool_queue *q, const struct pool_conf *conf)
+{
+    struct pool_limits limits;
+
+    q->conf = *conf;
+    q->conf.id = q->id;
+    pool_limits_of(&limits, conf, q->grant_age_us);
+    q->largest = limits.tok_cap / BUCKET_UNIT;
+}
+
 void pool_queue_init(struct pool_queue *q, const struct pool_conf *conf, int64_t grant_age_us, int64_t now_us)
 {
     q->id = mem_strdup(conf->id);
-    q->conf = *conf;
-    q->conf.id = q->id;
-    pool_limits_of(&q->limits, conf, grant_age_us);
-    q->first_age_us = q->grant_age_us = q->next_age_us = grant_age_us;
+    q->grant_age_us = grant_age_us;
+    set_conf(q, conf);
+    use_conf(q);
+    q->first_age_us = q->next_age_us = grant_age_us;
     q->stale_us = now_us;
     list_init(&q->retries);
     list_init(&q->waiting);
@@ -146,6 +163,36 @@ static void note_settle(struct pool_queue *q, int64_t now_us)
         q->first_settle_us = now_us;
 }
 
+bool pool_conf_is_same(const struct pool_conf *a, const struct pool_conf *b)
+{
+    return a->requests_per_minute == b->requests_per_minute && a->tokens_per_minute == b->tokens_per_minute &&
+           a->concurrency == b->concurrency && a->largest_call == b->largest_call &&
+           a->slot_return_us == b->slot_return_us;
+}
+
+void pool_queue_configure(struct pool_queue *q, const struct pool_conf *conf, int64_t now_us, struct list *refused)
+{
+    struct list *const lists[] = {&q->retries, &q->waiting};
+
+    set_conf(q, conf);
+    q->has_new_conf = true;
+    if (!q->is_asking && !q->must_resend)
+        use_conf(q);
+    q->want_at_us = 0; /* what was foretold was foretold for the old limits */
+    if (q->in_flight > 0)
+        note_settle(q, now_us); /* a pool that had no slots to count may have some now: say what is under way */
+    for (size_t i = 0; i < ARRAY_LEN(lists) && q->largest > 0; i++) {
+        LIST_EACH_SAFE (it, lists[i]) {
+            struct permit *p = LIST_ENTRY(it, struct permit, link);
+
+            if (p->tokens <= q->largest)
+                continue;
+            pool_queue_remove(q, p);
+            list_add_tail(refused, &p->link);
+        }
+    }
+}
+
 /* A grant grew too old before its request could be written, most likely in the handshake: with the same J that would
  * happen for ever. Those of later ticks may be old enough. No J allows what took longer than AGE_MAX_US, as a provider
  * that does not answer at all does. */
@@ -160,17 +207,20 @@ static void note_stale(struct pool_queue *q, const struct permit *p, int64_t now
         q->next_age_us = min64(2 * q->next_age_us, AGE_MAX_US);
 }
 
-/* Takes J for a new tick. One under way keeps its own, also when it is sent again: the pool may know it already. */
+/* Takes limits and J for a new tick. One under way keeps its own, also when it is sent again: the pool may know it
+ * already. */
 static void choose_age(struct pool_queue *q, int64_t now_us)
 {
     if (now_us - q->stale_us >= AGE_KEEP_US && q->next_age_us > q->first_age_us) {
         q->next_age_us = max64(q->next_age_us / 2, q->first_age_us);
         q->stale_us = now_us;
     }
+    if (q->has_new_conf)
+        use_conf(q);
     if (q->next_age_us == q->grant_age_us)
         return;
     q->grant_age_us = q->next_age_us;
-    pool_limits_of(&q->limits, &q->conf, q->grant_age_us);
+    use_conf(q);
     log_event(LOG_INFO, "limiter_grant_age", "pool=%s age_ms=%" PRId64, q->id, q->grant_age_us / 1000);
 }
 
@@ -186,18 +236,16 @@ void pool_queue_settle(struct pool_queue *q, struct permit *p, int64_t used_toke
         q->n_freed++;
         note_settle(q, now_us);
     }
-    if (q->limits.tok_cap == 0)
-        return;
     if (!was_sent)
         used_tokens = 0;
-    if (is_held) {
+    if (is_held) { /* also when the pool counts no tokens any more: it may again */
         q->own_held--;
         q->released += p->tokens;
         if (used_tokens >= 0)
             q->refund += max64(p->tokens - used_tokens, 0);
         note_settle(q, now_us);
     }
-    if (used_tokens > p->tokens) {
+    if (q->limits.tok_cap > 0 && used_tokens > p->tokens) {
         q->excess += used_tokens - p->tokens;
         note_settle(q, now_us);
     }

@@ -24,13 +24,16 @@ enum permit_state { PERMIT_IDLE, PERMIT_WAITING, PERMIT_READY, PERMIT_GRANTED };
 
 struct pool_queue {
     struct limiter_core *core;
+    int index; /* in the core's list */
     char *id;
-    struct pool_limits limits;
-    struct pool_conf conf; /* its id is ours */
-    int64_t first_age_us;  /* J of the beginning */
-    int64_t grant_age_us;  /* J of the last tick; `limits` are made for it */
-    int64_t next_age_us;   /* J of the next one */
-    int64_t stale_us;      /* when a grant last grew too old, or J was lowered */
+    struct pool_limits limits; /* of the tick under way, else of the next one */
+    struct pool_conf conf;     /* what is wanted; its id is ours */
+    bool has_new_conf;         /* `limits` are not made for it yet, since a tick is under way */
+    int64_t largest;           /* tokens a call may have by `conf`, 0: any */
+    int64_t first_age_us;      /* J of the beginning */
+    int64_t grant_age_us;      /* J of the last tick; `limits` are made for it */
+    int64_t next_age_us;       /* J of the next one */
+    int64_t stale_us;          /* when a grant last grew too old, or J was lowered */
     struct list retries;
     struct list waiting;
     int n_waiting; /* both lists */
@@ -75,6 +78,10 @@ struct pool_queue {
 
 void pool_queue_init(struct pool_queue *q, const struct pool_conf *conf, int64_t grant_age_us, int64_t now_us);
 void pool_queue_done(struct pool_queue *q);
+/* Other limits from the next tick on. Waiting permits that are now too large are moved to `refused`. */
+void pool_queue_configure(struct pool_queue *q, const struct pool_conf *conf, int64_t now_us, struct list *refused);
+/* All but the id. */
+bool pool_conf_is_same(const struct pool_conf *a, const struct pool_conf *b);
 
 void pool_queue_add(struct pool_queue *q, struct permit *p, int64_t now_us);
 /* Forgets a waiting permit. */

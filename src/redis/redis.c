@@ -416,11 +416,7 @@ static void on_turn_end(void *arg)
 static void copy_conf(struct redis *r, const struct redis_conf *conf)
 {
     r->name = mem_strdup(conf->name != NULL ? conf->name : "redis");
-    r->conf = *conf;
-    r->conf.host = mem_strdup(conf->host);
-    r->conf.user = mem_strdup(conf->user);
-    r->conf.password = mem_strdup(conf->password);
-    r->conf.ca_file = mem_strdup(conf->ca_file);
+    redis_conf_copy(&r->conf, conf);
     r->conf.name = r->name;
 }
 

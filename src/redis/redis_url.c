@@ -169,6 +169,15 @@ int redis_conf_parse(const char *url, struct redis_conf *out, const char **why)
     return 0;
 }
 
+void redis_conf_copy(struct redis_conf *out, const struct redis_conf *conf)
+{
+    *out = *conf;
+    out->host = mem_strdup(conf->host);
+    out->user = mem_strdup(conf->user);
+    out->password = mem_strdup(conf->password);
+    out->ca_file = mem_strdup(conf->ca_file);
+}
+
 /* A password does not stay in freed memory, where a core would show it. */
 void redis_conf_done(struct redis_conf *c)
 {

@@ -294,6 +294,136 @@ static void test_slots_alone_need_no_age(void **state)
     assert_int_equal(p.send_before_us, 0);
 }
 
+/* --- configure() --- */
+
+static void test_configure_raises_a_limit_at_once(void **state)
+{
+    struct pool_conf conf = {.id = "a", .requests_per_minute = 2};
+    struct limiter *l = open_limiter(0, &conf);
+    struct permit p[3];
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        ask(l, &p[i], 0, 0, i);
+    run_for(70 * SECOND); /* one has come; the next one is foretold for a minute later */
+    assert_int_equal(n_done, 1);
+    conf.requests_per_minute = 6000;
+    l->ops->configure(l, &conf, 1);
+    assert_int_equal(l->views[0].req_cap, 120);
+    run_for(SECOND);
+    assert_int_equal(n_done, 3);
+}
+
+/* Two workers that never have enough; the second one is told later. */
+static void test_configure_lowers_a_limit(void **state)
+{
+    struct pool_conf conf = {.id = "a", .requests_per_minute = 1200};
+    struct limiter *l[N_MAX] = {open_limiter(0, &conf), open_limiter(1, &conf)};
+    static struct permit p[N_MAX][1000];
+
+    (void)state;
+    for (int w = 0; w < N_MAX; w++)
+        for (int i = 0; i < 1000; i++)
+            ask(l[w], &p[w][i], 0, 0, 0);
+    run_for(10 * SECOND);
+    assert_in_range(n_done, 180, 225);
+    conf.requests_per_minute = 600;
+    l[0]->ops->configure(l[0], &conf, 1);
+    run_for(SECOND);
+    l[1]->ops->configure(l[1], &conf, 1);
+    run_for(SECOND);
+    n_done = 0;
+    run_for(30 * SECOND);
+    assert_in_range(n_done, 270, 300); /* r = 588 / 60.5 s */
+}
+
+static void test_configure_finds_calls_that_are_too_large_now(void **state)
+{
+    struct pool_conf conf = {.id = "a", .tokens_per_minute = 1000000, .largest_call = 5000};
+    struct limiter *l = open_limiter(0, &conf);
+    struct permit big, small, late, later;
+
+    (void)state;
+    ask(l, &big, 0, 5000, 0);
+    ask(l, &small, 0, 500, 1);
+    conf.largest_call = 1000;
+    l->ops->configure(l, &conf, 1);
+    run_for(2 * SECOND);
+    assert_int_equal(n_done, 2);
+    assert_true(big.is_over_pool);
+    assert_false(small.is_over_pool); /* it did not stand behind the other for ever */
+    l->ops->settle(l, &big, 0, false);
+    l->ops->settle(l, &small, -1, true);
+    ask(l, &late, 0, 1001, 2);
+    run_for(SECOND);
+    assert_true(late.is_over_pool);
+    conf.largest_call = 2000;
+    l->ops->configure(l, &conf, 1);
+    ask(l, &later, 0, 2000, 3);
+    run_for(SECOND);
+    assert_int_equal(n_done, 4);
+    assert_false(later.is_over_pool);
+}
+
+/* A tick that is under way is read by the limits it was sent with; its grants are given back by the new ones. */
+static void test_configure_while_a_tick_is_under_way(void **state)
+{
+    struct pool_conf conf = {.id = "a", .tokens_per_minute = 600000, .largest_call = 50000};
+    struct limiter *l = open_limiter(0, &conf);
+    struct permit p;
+    int64_t ticks;
+
+    (void)state;
+    ask(l, &p, 0, 1, 0);
+    run_for(20 * SECOND);
+    l->ops->settle(l, &p, 1, true);
+    run_for(20 * SECOND);
+    ticks = metric_get(METRIC_LIMITER_TICKS);
+    ask(l, &p, 0, 10000, 0);
+    run_for(0);
+    assert_int_equal(metric_get(METRIC_LIMITER_TICKS), ticks + 1); /* it has left, its answer comes in the next turn */
+    assert_int_equal(n_done, 1);
+    conf = (struct pool_conf){.id = "a", .concurrency = 1};
+    l->ops->configure(l, &conf, 1);
+    run_for(4 * SECOND); /* the next tick is one by the new limits */
+    assert_int_equal(n_done, 2);
+    l->ops->settle(l, &p, 0, true);
+    conf = (struct pool_conf){.id = "a", .tokens_per_minute = 600000, .largest_call = 50000};
+    l->ops->configure(l, &conf, 1);
+    run_for(SECOND);
+    run_for(10 * SECOND);
+    ask(l, &p, 0, 1, 0);
+    run_for(SECOND);
+    assert_int_equal(n_done, 3);
+    assert_true(l->views[0].tok_level >= 49000); /* nothing of the bucket is held by a call that is over */
+}
+
+static void test_configure_adds_pools_and_counts_what_is_under_way(void **state)
+{
+    struct pool_conf conf[2] = {{.id = "a"}, {.id = "b", .requests_per_minute = 600}};
+    struct limiter *l = open_limiter(0, conf), *other = open_limiter(1, conf);
+    struct permit p[4];
+
+    (void)state;
+    ask(l, &p[0], 0, 0, 0);
+    ask(l, &p[1], 0, 0, 1);
+    run_for(SECOND);
+    assert_int_equal(n_done, 2);
+    conf[0].concurrency = 2;
+    l->ops->configure(l, conf, 2);
+    other->ops->configure(other, conf, 2);
+    assert_int_equal(l->n_views, 2);
+    run_for(SECOND);
+    ask(other, &p[2], 0, 0, 2); /* both slots are the first worker's */
+    ask(other, &p[3], 1, 0, 3);
+    run_for(SECOND);
+    assert_int_equal(n_done, 3);
+    assert_int_equal(order[2], 3);
+    l->ops->settle(l, &p[0], -1, true);
+    run_for(SECOND);
+    assert_int_equal(n_done, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +436,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slow_handshake_is_reached, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stale_grants_of_one_tick_count_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slots_alone_need_no_age, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_configure_raises_a_limit_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_configure_lowers_a_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_configure_finds_calls_that_are_too_large_now, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_configure_while_a_tick_is_under_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_configure_adds_pools_and_counts_what_is_under_way, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

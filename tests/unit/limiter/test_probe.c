@@ -103,10 +103,12 @@ static int start_mem(void **state)
     return 0;
 }
 
+/* With a pool, since it does not connect without. */
 static void open_redis(int i)
 {
+    static const struct pool_conf pool = {.id = "a", .requests_per_minute = 600};
     struct redis_conf redis;
-    struct limiter_redis_conf conf = {.redis = &redis, .tick_timeout_us = 5 * SECOND};
+    struct limiter_redis_conf conf = {.redis = &redis, .pools = &pool, .n_pools = 1, .tick_timeout_us = 5 * SECOND};
     char url[64];
     const char *why;
 

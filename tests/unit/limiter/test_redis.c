@@ -386,10 +386,71 @@ static void test_pools_of_one_turn_share_a_write(void **state)
     assert_in_range(reads_processed() - before, 2, 3); /* the eight, and ours */
 }
 
+/* A service that began without limits is given some, and later others. */
+static void test_limits_come_and_change(void **state)
+{
+    struct pool_conf conf = {.id = "later", .requests_per_minute = 6000};
+    struct limiter *l = open_pools(0, NULL, 0, 0);
+    int64_t downs = metric_get(METRIC_LIMITER_DOWN), ticks;
+    struct permit p[3];
+
+    (void)state;
+    ask(l, &p[0], -1, 0);
+    assert_true(run_until(1, SECOND));
+    assert_int_equal(metric_get(METRIC_LIMITER_DOWN), downs); /* nobody misses a server that is not needed */
+    l->ops->configure(l, &conf, 1);
+    ask(l, &p[1], 0, 0);
+    assert_true(run_until(2, 3 * SECOND));
+    l->ops->settle(l, &p[1], -1, true);
+    conf.requests_per_minute = 2; /* one in thirty seconds, and the bucket of one is empty */
+    l->ops->configure(l, &conf, 1);
+    run_for(50 * MS);
+    ask(l, &p[1], 0, 0);
+    ask(l, &p[2], 0, 0);
+    run_for(300 * MS);
+    assert_in_range(n_done, 2, 3);
+    conf.requests_per_minute = 60000;
+    ticks = metric_get(METRIC_LIMITER_TICKS);
+    l->ops->configure(l, &conf, 1);
+    assert_true(run_until(4, 3 * SECOND));
+    assert_true(metric_get(METRIC_LIMITER_TICKS) > ticks);
+}
+
+/* The answer to a tick is read by the limits that it was sent with. */
+static void test_limits_change_under_a_tick(void **state)
+{
+    static const char *const held[] = {"HGET", "tutti:{under}:s", "held"};
+    struct pool_conf conf = {.id = "under", .tokens_per_minute = 6000000, .largest_call = 50000};
+    struct limiter *l = open_pools(0, &conf, 1, 5 * SECOND);
+    struct permit p;
+
+    (void)state;
+    ask(l, &p, 0, 1);
+    assert_true(run_until(1, 5 * SECOND));
+    l->ops->settle(l, &p, 1, true);
+    run_for(700 * MS);
+    ask(l, &p, 0, 10000);
+    run_for(0); /* the tick leaves */
+    assert_int_equal(n_done, 1);
+    conf = (struct pool_conf){.id = "under", .concurrency = 5};
+    l->ops->configure(l, &conf, 1);
+    assert_true(run_until(2, 5 * SECOND));
+    resp_call(&admin, 3, held);
+    assert_true(admin.figures[0] == INT64_C(10000) * BUCKET_UNIT);
+    l->ops->settle(l, &p, 0, true);
+    for (int i = 0; i < 100 && admin.figures[0] != 0; i++) {
+        run_for(50 * MS);
+        resp_call(&admin, 3, held);
+    }
+    assert_true(admin.figures[0] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_one_worker_saturated, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limits_come_and_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limits_change_under_a_tick, setup, teardown),
         cmocka_unit_test_setup_teardown(test_three_workers_saturated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause_is_seen_by_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slots_of_a_dead_worker, setup, teardown),
