@@ -40,27 +40,31 @@ struct dev {
     int told[ARRAY_LEN(topics) * DEV_PARTITIONS]; /* 0, then WARN_PERCENT, then 100: what was warned of */
 };
 
-static bool is_taken(int port)
+/* The port when it is free (0: one that is), else -1. Whoever listens on it comes a moment later. */
+static int try_port(int port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof(a);
     const int one = 1;
-    bool r;
 
     CHECK(fd >= 0);
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    r = bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 1) < 0;
-    (void)close(fd);
-    return r;
+    port = -1;
+    if (bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, 1) == 0 &&
+        getsockname(fd, (struct sockaddr *)&a, &len) == 0)
+        port = ntohs(a.sin_port);
+    (void)close(fd); /* nothing was written to it */
+    return port;
 }
 
-/* The port to try: what was asked for, else the usual one, else any. */
+/* The port to listen on: what was asked for, else the usual one, else any (0). */
 static int choose(int asked, int usual)
 {
     if (asked >= 0)
         return asked;
-    return is_taken(usual) ? 0 : usual;
+    return try_port(usual) > 0 ? usual : 0;
 }
 
 static bool start_sim(struct dev *d, int port, char *why, size_t size)
@@ -91,7 +95,7 @@ static bool start_kafka(struct dev *d, int port, char *why, size_t size)
     if (d->kafka == NULL)
         return false;
     brokers = mock_kafka_brokers(d->kafka);
-    d->relay = relay_new(d->loop, port, atoi(strrchr(brokers, ':') + 1), &error);
+    d->relay = relay_new(d->loop, port, (int)strtol(strrchr(brokers, ':') + 1, NULL, 10), &error);
     if (d->relay == NULL)
         (void)snprintf(why, size, "Kafka on port %d: %s", port, strerror(error));
     return d->relay != NULL;
@@ -151,6 +155,8 @@ struct dev *dev_new(const struct dev_conf *conf, char *why, size_t size)
     buf_init(&d->config, 0);
     timer_init(&d->count, on_count, d);
     d->admin_port = choose(conf->admin_port, ADMIN_PORT);
+    if (d->admin_port == 0)
+        d->admin_port = try_port(0); /* the page's address is said before it is there */
     if (!start_sim(d, choose(conf->sim_port, SIM_PORT), why, size) ||
         !start_kafka(d, choose(conf->kafka_port, KAFKA_PORT), why, size)) {
         dev_free(d);
