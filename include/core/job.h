@@ -49,11 +49,13 @@ struct env {
     int64_t deadline_us; /* jobs.deadline */
     int64_t dedupe_us;   /* jobs.dedupe; 0: explicit job ids are not held against each other */
     size_t max_bytes;    /* jobs.max_bytes */
+    bool is_lenient;     /* jobs.unknown_keys: warn */
     int max_deliveries;  /* crash-loop guard: more claims without progress than this is a dead letter */
     const char *group;
     const char *worker_id; /* in the records */
     const char *build;     /* commit */
     int64_t duplicate_logged_us; /* log_is_due()'s of dropped duplicates */
+    int64_t unknown_logged_us;   /* the same of unknown keys */
     /* Called once when the job has nothing left to do: it is published and may be freed, or was abandoned. */
     void (*job_over)(struct job *j, void *arg);
     /* Called when the job's records are ready (job->pub is filled; none of a duplicate): hand them to the broker. */

@@ -32,6 +32,7 @@ struct config_map {
 enum config_start { CONFIG_START_EARLIEST, CONFIG_START_LATEST };
 enum config_on_gap { CONFIG_GAP_CONTINUE, CONFIG_GAP_STOP };
 enum config_delivery { CONFIG_EXACTLY_ONCE, CONFIG_AT_LEAST_ONCE };
+enum config_unknown_keys { CONFIG_UNKNOWN_ERROR, CONFIG_UNKNOWN_WARN };
 enum config_when_down { CONFIG_DOWN_CLOSED };
 
 /* The fields that an enum option sets are int, so that the table can write them. */
@@ -121,6 +122,7 @@ struct config_jobs {
     int64_t deadline_us;
     int64_t max_in_flight;
     int64_t max_bytes;
+    int unknown_keys; /* enum config_unknown_keys */
 };
 
 struct config_retry {

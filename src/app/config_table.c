@@ -229,6 +229,9 @@ static const struct option options[] = {
      .help = "Jobs held in memory per worker; more stay in Kafka."},
     {"jobs.max_bytes", OPT_SIZE, IN_CONFIG(jobs.max_bytes), RANGE(1 * KIB, 64 * MIB), .fallback = "1MiB",
      .help = "Largest job record; a larger one is a dead letter."},
+    {"jobs.unknown_keys", OPT_ENUM, IN_CONFIG(jobs.unknown_keys), .fallback = "error", .words = "error warn",
+     .help = "A key that tutti does not know makes the record a dead letter (`error`) or is left out, named in "
+             "`dropped_params` of the result and logged (`warn`)."},
 
     {"retry.attempts", OPT_INT, IN_CONFIG(retry.attempts), RANGE(1, 20), .fallback = "4",
      .help = "Tries per call, the first included."},

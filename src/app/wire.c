@@ -100,24 +100,32 @@ static bool has_limits(const struct config_model *m)
 }
 
 /* A pool is a meter at a provider: (provider, key, vendor name). Models that share one share its pool. */
-static int add_pool(struct wiring *w, struct pool_conf *pools, const struct config_model *m, const char *key)
+static int add_pool(struct wiring *w, struct pool_conf *pools, bool *is_taken, const struct config_model *m,
+                    const char *key)
 {
     const char *parts[] = {m->provider->name, m->provider->base_url, key, m->name};
     const char *id;
+    int i = 0;
 
     if (!has_limits(m))
         return -1;
     id = digest_id(w->arena, parts, ARRAY_LEN(parts), POOL_ID_HEX);
-    for (int i = 0; i < w->n_pools; i++)
-        if (strcmp(pools[i].id, id) == 0)
-            return i;
-    pools[w->n_pools] = (struct pool_conf){.id = id,
-                                           .requests_per_minute = m->limits.requests_per_minute,
-                                           .tokens_per_minute = m->limits.tokens_per_minute,
-                                           .concurrency = m->limits.concurrency,
-                                           .largest_call = m->limits.largest_call,
-                                           .slot_return_us = 10 * SECOND + m->timeout.total_us};
-    return w->n_pools++;
+    while (i < w->n_pools && strcmp(pools[i].id, id) != 0)
+        i++;
+    if (i == w->n_pools)
+        w->n_pools++;
+    else
+        id = pools[i].id;
+    if (is_taken[i])
+        return i;
+    is_taken[i] = true; /* the first model of a pool says its limits, also of one of an older configuration */
+    pools[i] = (struct pool_conf){.id = id,
+                                  .requests_per_minute = m->limits.requests_per_minute,
+                                  .tokens_per_minute = m->limits.tokens_per_minute,
+                                  .concurrency = m->limits.concurrency,
+                                  .largest_call = m->limits.largest_call,
+                                  .slot_return_us = 10 * SECOND + m->timeout.total_us};
+    return i;
 }
 
 /* What all its keys together may do. A key without a limit has them all without. */
@@ -170,11 +178,18 @@ static struct model ad_hoc_model(const struct config *c)
                                      .total_us = total}};
 }
 
-static void make_models(struct wiring *w, const struct provider *providers)
+static void make_models(struct wiring *w, const struct provider *providers, const struct wiring *before)
 {
     const struct config *c = w->config;
     struct model *models = arena_zero(w->arena, sizeof(*models) * c->n_models);
-    struct pool_conf *pools = arena_zero(w->arena, sizeof(*pools) * c->n_models * PROVIDER_KEYS_MAX);
+    size_t room = c->n_models * PROVIDER_KEYS_MAX + (before != NULL ? (size_t)before->n_pools : 0);
+    struct pool_conf *pools = arena_zero(w->arena, sizeof(*pools) * room);
+    bool *is_taken = arena_zero(w->arena, sizeof(*is_taken) * room);
+
+    if (before != NULL && before->n_pools > 0) {
+        memcpy(pools, before->pools, sizeof(*pools) * (size_t)before->n_pools);
+        w->n_pools = before->n_pools;
+    }
 
     for (size_t i = 0; i < c->n_models; i++) {
         const struct config_model *m = &c->models[i];
@@ -196,7 +211,7 @@ static void make_models(struct wiring *w, const struct provider *providers)
             .n_drop_params = m->drop_params.n,
             .limits = {m->timeout.connect_us, m->timeout.first_byte_us, m->timeout.idle_us, m->timeout.total_us}};
         for (int k = 0; k < models[i].provider->n_keys; k++)
-            models[i].pools[k] = add_pool(w, pools, m, models[i].provider->keys[k].secret);
+            models[i].pools[k] = add_pool(w, pools, is_taken, m, models[i].provider->keys[k].secret);
         sum_limits(&models[i], pools);
     }
     w->pools = pools;
@@ -213,7 +228,7 @@ static void make_models(struct wiring *w, const struct provider *providers)
     link_fallbacks(w, models);
 }
 
-void wiring_init(struct wiring *w, const struct config *config)
+void wiring_init_after(struct wiring *w, const struct config *config, const struct wiring *before)
 {
     struct provider *providers;
 
@@ -222,11 +237,16 @@ void wiring_init(struct wiring *w, const struct config *config)
     w->arena = arena_new(4096);
     providers = arena_zero(w->arena, sizeof(*providers) * (config->n_providers + 1));
     make_providers(w, providers);
-    make_models(w, providers);
+    make_models(w, providers, before);
     if (w->n_pools > 0 || config->kafka.slot == NULL)
         w->redis_urls[w->n_redis_urls++] = config->redis.url; /* first: it leases the slot */
     if (config->journal.is_enabled && (w->n_redis_urls == 0 || strcmp(config->journal.url, config->redis.url) != 0))
         w->redis_urls[w->n_redis_urls++] = config->journal.url;
+}
+
+void wiring_init(struct wiring *w, const struct config *config)
+{
+    wiring_init_after(w, config, NULL);
 }
 
 void wiring_done(struct wiring *w)
@@ -343,7 +363,7 @@ static int make_limiter(struct crew *c, const struct wiring *w)
     struct redis_conf redis;
     struct limiter_redis_conf conf = {.redis = &redis, .pools = w->pools, .n_pools = w->n_pools};
 
-    if (w->n_pools == 0 || w->has_local_limits) {
+    if (w->has_local_limits) {
         c->limiter = limiter_mem_new(c->loop, &c->rng, w->pools, w->n_pools, 0, NULL);
         return 0;
     }
@@ -354,25 +374,41 @@ static int make_limiter(struct crew *c, const struct wiring *w)
     return 0;
 }
 
-static struct env make_env(struct crew *c, const struct wiring *w)
+static struct worker_reload settings_of(const struct wiring *w)
 {
-    const struct config *config = w->config;
+    const struct config *c = w->config;
+
+    return (struct worker_reload){
+        .registry = &w->registry,
+        .pools = w->pools,
+        .n_pools = w->n_pools,
+        .breaker = {.failures = (int)c->breaker.failures, .open_us = c->breaker.open_us},
+        .retry = {.attempts = (int)c->retry.attempts, .base_us = c->retry.base_us, .cap_us = c->retry.cap_us},
+        .deadline_us = c->jobs.deadline_us,
+        .dedupe_us = c->jobs.dedupe_us,
+        .max_bytes = (size_t)c->jobs.max_bytes,
+        .is_lenient = c->jobs.unknown_keys == CONFIG_UNKNOWN_WARN,
+        .max_in_flight = (int)c->jobs.max_in_flight,
+        .grace_us = c->shutdown_grace_us};
+}
+
+static struct env make_env(struct crew *c, const struct wiring *w, const struct worker_reload *settings)
+{
     struct env env = {.loop = c->loop,
                       .rng = &c->rng,
-                      .registry = &w->registry,
+                      .registry = settings->registry,
                       .http = c->http,
                       .limiter = c->limiter,
                       .journal = c->journal,
                       .broker = c->broker,
                       .health = c->health,
-                      .retry = {.attempts = (int)config->retry.attempts,
-                                .base_us = config->retry.base_us,
-                                .cap_us = config->retry.cap_us},
-                      .deadline_us = config->jobs.deadline_us,
-                      .dedupe_us = config->jobs.dedupe_us,
-                      .max_bytes = (size_t)config->jobs.max_bytes,
+                      .retry = settings->retry,
+                      .deadline_us = settings->deadline_us,
+                      .dedupe_us = settings->dedupe_us,
+                      .max_bytes = settings->max_bytes,
+                      .is_lenient = settings->is_lenient,
                       .max_deliveries = MAX_DELIVERIES,
-                      .group = config->kafka.group,
+                      .group = w->config->kafka.group,
                       .worker_id = c->name,
                       .build = build_commit};
 
@@ -384,11 +420,11 @@ int crew_init(struct crew *c, const struct wiring *w, struct loop *loop, const c
               worker_stopped stopped, void *arg)
 {
     static const struct http_curl_conf http_conf = {.user_agent = "tutti"};
-    struct worker_conf conf = {.topics = w->config->kafka.jobs.items,
-                               .n_topics = (int)w->config->kafka.jobs.n,
-                               .max_in_flight = (int)w->config->jobs.max_in_flight,
-                               .grace_us = w->config->shutdown_grace_us};
-    struct health_conf breaker = {.failures = (int)w->config->breaker.failures, .open_us = w->config->breaker.open_us};
+    const struct worker_reload settings = settings_of(w);
+    const struct worker_conf conf = {.topics = w->config->kafka.jobs.items,
+                                     .n_topics = (int)w->config->kafka.jobs.n,
+                                     .max_in_flight = settings.max_in_flight,
+                                     .grace_us = settings.grace_us};
     struct env env;
 
     memset(c, 0, sizeof(*c));
@@ -402,10 +438,18 @@ int crew_init(struct crew *c, const struct wiring *w, struct loop *loop, const c
     c->broker = w->memory != NULL ? make_memory_broker(c, w) : make_broker(c, w, slot, index);
     if (c->http == NULL || c->broker == NULL)
         return -EINVAL;
-    c->health = health_new(loop, c->limiter, &w->registry, &breaker);
-    env = make_env(c, w);
+    c->health = health_new(loop, c->limiter, settings.registry, &settings.breaker);
+    env = make_env(c, w, &settings);
     c->worker = worker_new(&env, &conf, stopped, arg);
     return 0;
+}
+
+void crew_reload(struct crew *c, const struct wiring *w)
+{
+    const struct worker_reload settings = settings_of(w);
+
+    if (c->worker != NULL)
+        worker_reload(c->worker, &settings);
 }
 
 void crew_done(struct crew *c)

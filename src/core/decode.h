@@ -116,6 +116,8 @@ int decode_items(struct decode *d, decode_reader read, void *out);
 /* Runs `read` one level deeper, at `key`. */
 void decode_below(struct decode *d, const char *key, decode_reader read, void *out);
 bool decode_has_failed(const struct decode *d);
+/* Is an unknown key left out with a note (jobs.unknown_keys: warn)? Then its value was passed over. */
+bool decode_leaves_out(struct decode *d, const char *key);
 int64_t decode_int(struct decode *d, int64_t min, int64_t max, const char *message);
 /* A string of any size; a string of 1 to 200 bytes; passed over. */
 void decode_text(struct decode *d, void *out_text);

@@ -151,6 +151,8 @@ static void read_param(struct decode *d, struct text key, void *out)
     struct decode_path below = {.up = here, .key = r != NULL ? r->name : decode_word(d, key, 100)};
     const char *words[ARRAY_LEN(rules)];
 
+    if (r == NULL && decode_leaves_out(d, below.key))
+        return;
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         words[i] = rules[i].name;
     d->path = &below;

@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "core/decode.h"
 
-enum { POINTER_KEY_BYTES = 100, MESSAGE_WORD_BYTES = 60, SHORT_BYTES = 200, DROPS_MAX = 16 };
+enum { POINTER_KEY_BYTES = 100, MESSAGE_WORD_BYTES = 60, SHORT_BYTES = 200, DROPS_MAX = 16, LOG_PERIOD_US = 60000000 };
 
 /* One reference token behind what stands in err->pointer; one that does not fit is left out. */
 static void add_step(struct job_error *e, const char *word)
@@ -115,12 +116,27 @@ void decode_below(struct decode *d, const char *key, decode_reader read, void *o
     d->path = here;
 }
 
+bool decode_leaves_out(struct decode *d, const char *key)
+{
+    struct env *env = d->job->env;
+
+    if (!env->is_lenient)
+        return false;
+    decode_note_drop(d, key);
+    if (env->loop != NULL && log_is_due(&env->unknown_logged_us, loop_now_us(env->loop), LOG_PERIOD_US))
+        log_event(LOG_WARN, "job_unknown_key", "topic=\"%s\" part=%d off=%lld hint=\"named in dropped_params\"",
+                  d->job->pos.topic, d->job->pos.partition, (long long)d->job->pos.offset);
+    return true;
+}
+
 static void fail_unknown(struct decode *d, const struct decode_table *t, struct text key)
 {
     const char *words[64];
     const struct decode_path *here = d->path;
     struct decode_path below = {.up = here, .key = decode_word(d, key, POINTER_KEY_BYTES)};
 
+    if (decode_leaves_out(d, below.key))
+        return;
     for (size_t i = 0; i < t->n; i++)
         words[i] = t->keys[i].name;
     d->path = &below;

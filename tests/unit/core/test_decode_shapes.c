@@ -2,6 +2,8 @@
 /* Jobs of our own shape: messages, parts, members, attachments, tools, and what is put together of them. */
 #include "unit/core/spec_dump.h"
 
+#include <errno.h>
+
 static const struct spec_row inputs[] = {
     {"{\"prompt\":\"x\"}", "{\"messages\":[{\"role\":\"user\",\"parts\":[{\"text\":\"x\"}]}]}"},
     {"{\"prompt\":\"x\",\"system\":\"Be brief\"}",
@@ -174,6 +176,34 @@ static void test_default_merge_counts_answers(void **state)
     }
 }
 
+/* jobs.unknown_keys: warn leaves out what it does not know, at any depth, and says so. */
+static void test_unknown_keys_are_left_out(void **state)
+{
+    static const struct spec_row row = {"{\"promt\":\"y\",\"prompt\":\"x\",\"params\":{\"temprature\":1,\"seed\":2},"
+                                        "\"models\":[{\"model\":\"a\",\"wieght\":2}],"
+                                        "\"merge\":{\"strategy\":\"vote\",\"rounds\":2},\"promt\":\"again\"}",
+                                        "{\"messages\":[{\"role\":\"user\",\"parts\":[{\"text\":\"x\"}]}],\"params\":{"
+                                        "\"seed\":2},\"models\":[{\"model\":"
+                                        "\"a\"}],\"dropped\":[\"promt\",\"temprature\",\"wieght\",\"rounds\"]}"};
+    struct spec_rig r;
+    json_t *is, *wanted = json_loads(row.spec, 0, NULL);
+
+    (void)state;
+    spec_start(&r);
+    assert_int_equal(spec_decode(&r, row.job), -EINVAL);
+    assert_string_equal(r.err.pointer, "/promt");
+    r.env.is_lenient = true;
+    assert_int_equal(spec_decode(&r, row.job), 0);
+    is = spec_dump(&r);
+    assert_true(json_equal(is, wanted));
+    json_decref(is);
+    json_decref(wanted);
+    /* what is known stays checked */
+    assert_int_equal(spec_decode(&r, "{\"prompt\":\"x\",\"params\":{\"seed\":\"2\"}}"), -EINVAL);
+    assert_int_equal(spec_decode(&r, "{\"promt\":\"x\"}"), -EINVAL);
+    spec_stop(&r);
+}
+
 /* The file that the published JSON Schema is held to, too (tests/test_schemas.py). */
 static void test_valid_corpus(void **state)
 {
@@ -210,6 +240,7 @@ int main(void)
         cmocka_unit_test(test_attachment_is_cut),
         cmocka_unit_test(test_attachments_keep_the_prompts_form),
         cmocka_unit_test(test_default_merge_counts_answers),
+        cmocka_unit_test(test_unknown_keys_are_left_out),
         cmocka_unit_test(test_valid_corpus),
     };
 
