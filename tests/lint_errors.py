@@ -10,7 +10,7 @@ from lint_layers import sources
 CODE = re.compile(r'"([a-z][a-z0-9_]*)"')
 FAULT_ROW = re.compile(r"\[FAULT_\w+\] = \{" + CODE.pattern)
 # where job and dead-letter codes come into the world: an expression with literals in it
-WRITERS = [re.compile(p) for p in (r"error_code = ([^;]*);", r"\bfail\(&?\w+, ([^,;]*),", r"\bdead_letter\(\w+, ([^,;]*),")]
+WRITERS = [re.compile(p) for p in (r"error_code = ([^;]*);", r"\bdecode_fail_code\(\w+, ([^,;]*),", r"\bdead_letter\(\w+, ([^,;]*),")]
 HEADING = re.compile(r"^### `?([a-z][a-z0-9_]*)`?$", re.M)
 
 

@@ -29,9 +29,9 @@ struct ballot {
 };
 
 struct merged {
-    struct text answer; /* TEXT_NONE: none (a `none` merge of several models) */
-    int winner;         /* call whose answer it is, -1: nobody's alone */
-    bool selected[64];  /* calls whose text went into the answer */
+    struct text answer;           /* TEXT_NONE: none (a `none` merge of several models) */
+    int winner;                   /* call whose answer it is, -1: nobody's alone */
+    bool selected[64];            /* calls whose text went into the answer */
     const struct ballot *ballots; /* ballots[n] of a vote, else NULL; in the arena */
     double agreement;             /* with ballots: share of the weight cast that agrees with the winner */
 };
@@ -46,7 +46,8 @@ struct merge_ops {
     const char *name;        /* the word in the job */
     int default_quorum_max;  /* `first` 1, others 2 (CONTRACTS 3, quorum) */
     const char *const *keys; /* keys of the merge object beside "strategy", NULL-ended; NULL: none */
-    /* Checks the merge object (raw JSON, known to have no other keys). -EINVAL with *why filled. NULL: nothing to check.
+    /* Checks the merge object (raw JSON, known to have no other keys). -EINVAL with *why filled. NULL: nothing to
+     * check.
      */
     int (*check)(struct text conf, struct arena *a, struct merge_error *why);
     /* Is the stage satisfied before all members are over (late ones are then cancelled)? NULL: never. */

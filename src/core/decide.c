@@ -148,7 +148,8 @@ static int decision_read(struct text bytes, struct arena *a, struct decision *d)
             else
                 scan_skip(&s, NULL);
         }
-    return scan_end(&s) < 0 || d->version < DECISION_PLAIN || d->version > DECISION_SAMPLES || d->n_calls == 0 ? -EINVAL : 0;
+    return scan_end(&s) < 0 || d->version < DECISION_PLAIN || d->version > DECISION_SAMPLES || d->n_calls == 0 ? -EINVAL
+                                                                                                               : 0;
 }
 
 /* The answer that the decision rests on, or NULL when the journal lost it. */

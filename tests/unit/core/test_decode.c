@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -322,24 +321,6 @@ static void test_good(void **state)
     }
 }
 
-static void test_most_models(void **state)
-{
-    struct rig r;
-    struct buf b;
-
-    (void)state;
-    buf_init(&b, 0);
-    buf_add_str(&b, "{\"prompt\":\"x\",\"quorum\":64,\"models\":[\"m\"");
-    for (int i = 1; i < JOB_MODELS_MAX; i++)
-        buf_add_str(&b, ",\"m\"");
-    buf_add_str(&b, "]}");
-    rig_start(&r);
-    assert_int_equal(decode(&r, b.p), 0);
-    assert_int_equal(r.j.spec.n_members, JOB_MODELS_MAX);
-    rig_stop(&r);
-    buf_done(&b);
-}
-
 /* --- defaults --- */
 
 static void test_merge_default(void **state)
@@ -500,7 +481,6 @@ int main(void)
         cmocka_unit_test(test_short),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_good),
-        cmocka_unit_test(test_most_models),
         cmocka_unit_test(test_merge_default),
         cmocka_unit_test(test_default_models),
         cmocka_unit_test(test_job_id),

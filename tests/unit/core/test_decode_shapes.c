@@ -97,6 +97,24 @@ static void test_models(void **state)
     spec_check(models, ARRAY_LEN(models));
 }
 
+static void test_most_models(void **state)
+{
+    struct spec_rig r;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 0);
+    buf_add_str(&b, "{\"prompt\":\"x\",\"quorum\":64,\"models\":[\"m\"");
+    for (int i = 1; i < JOB_MODELS_MAX; i++)
+        buf_add_str(&b, ",\"m\"");
+    buf_add_str(&b, "]}");
+    spec_start(&r);
+    assert_int_equal(spec_decode(&r, b.p), 0);
+    assert_int_equal(r.j.spec.n_members, JOB_MODELS_MAX);
+    spec_stop(&r);
+    buf_done(&b);
+}
+
 /* 8,000 characters, not bytes; the cut is marked and counted. */
 static void test_attachment_is_cut(void **state)
 {
@@ -237,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inputs),
         cmocka_unit_test(test_models),
+        cmocka_unit_test(test_most_models),
         cmocka_unit_test(test_attachment_is_cut),
         cmocka_unit_test(test_attachments_keep_the_prompts_form),
         cmocka_unit_test(test_default_merge_counts_answers),
