@@ -14,7 +14,7 @@ GOOD = {
     "src/base/mem.c": OPENING + "#include <stdlib.h>\n\n#include \"base/mem.h\"\n\nvoid *mem_alloc(void)\n{\n    return malloc(1);\n}\n",
     "include/base/mem.h": OPENING + "#ifndef M_H\n#define M_H\nvoid *mem_alloc(void);\n#endif\n",
     "src/core/outcome.c": OPENING + 'static const char *rows[] = {[FAULT_TIMEOUT] = {"timeout", true}};\n',
-    "src/core/step.c": OPENING + 'int f(void)\n{\n    fail(d, "not_json", "", "");\n    dead_letter(j, "crash_loop", "");\n'
+    "src/core/step.c": OPENING + 'int f(void)\n{\n    decode_fail_code(d, "not_json", "");\n    dead_letter(j, "crash_loop", "");\n'
                                  '    error_code = "quorum_not_met";\n}\n',
     "docs/errors.md": "### timeout\n### not_json\n### crash_loop\n### quorum_not_met\n",
 }
