@@ -36,13 +36,16 @@ struct health *health_new(struct loop *loop, struct limiter *limiter, const stru
                           const struct health_conf *conf);
 /* After all gates were left. NULL is fine. */
 void health_free(struct health *h);
-/* The configuration was read anew: breakers stay with the ids of their models, keys are all taken for good again. */
+/* The configuration was read anew: breakers stay with the ids of their models, keys are all taken for good again. The
+ * old registry may be in use by calls as long as they last. */
 void health_reload(struct health *h, const struct registry *r, const struct health_conf *conf);
 
 /* --- breakers --- */
 
 /* For records, statistics and pages; BREAKER_CLOSED for an index that is not tracked. */
 enum breaker_state health_breaker_state(const struct health *h, int model_index);
+/* The same by the model's id, for a model that may be of an older configuration. */
+enum breaker_state health_state_of(const struct health *h, const struct model *m);
 
 /* A call's place before the breaker of the model it wants to ask. */
 struct gate {

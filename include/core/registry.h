@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The models that may be asked, compiled from the configuration; read-only once made, shared by all workers. */
+/* The models that may be asked, compiled from the configuration; read-only once made, shared by all workers. A reload
+ * makes another registry; the old ones stay as long as the process, since jobs in hand and attempts to be counted hold
+ * models of theirs. */
 #ifndef CORE_REGISTRY_H
 #define CORE_REGISTRY_H
 
@@ -47,12 +49,13 @@ struct call_limits {
 
 struct model {
     const char *id; /* request_model in the records */
-    int index;      /* place in registry.models; -1: made for one job out of `provider/vendor-id` */
+    int index;      /* place in its own registry's models; -1: made for one job out of `provider/vendor-id` */
     const struct provider *provider;
     const char *vendor_model;
     const char *const *aliases; /* aliases[n_aliases] */
     size_t n_aliases;
-    int pools[PROVIDER_KEYS_MAX]; /* pools[provider->n_keys]: index for the limiter per key, -1: no limits */
+    int pools[PROVIDER_KEYS_MAX]; /* pools[provider->n_keys]: index for the limiter per key, the same in all
+                                     registries of the process; -1: no limits */
     int64_t limit_rpm;            /* sum over the pools of its keys, for the statistics; 0: not limited */
     int64_t limit_tpm;
     struct price price;

@@ -30,6 +30,24 @@ void worker_drain(struct worker *w);
 /* Cancels the jobs that the command means: those in hand, and those that are read later, for seven days and as long as
  * not too many commands follow. `c` is copied. */
 void worker_cancel(struct worker *w, const struct cancel *c);
+/* What a reload of the configuration changes. */
+struct worker_reload {
+    const struct registry *registry; /* must outlive the worker */
+    const struct pool_conf *pools;   /* pools[n_pools]: those known so far at their places, new ones behind them */
+    int n_pools;
+    struct health_conf breaker;
+    struct retry_conf retry;
+    int64_t deadline_us; /* the next five, up to is_lenient, as in env */
+    int64_t dedupe_us;
+    size_t max_bytes;
+    bool is_lenient;
+    int max_in_flight; /* as in worker_conf */
+    int64_t grace_us;
+};
+
+/* From here on jobs are planned with these models and settings, and calls ask under these limits. Jobs that were
+ * planned before go on with the models they have. No-op while the worker stops. */
+void worker_reload(struct worker *w, const struct worker_reload *r);
 /* Jobs held now. */
 int worker_jobs(const struct worker *w);
 /* Frees the worker and its jobs without a drain (what a crash leaves to others). */

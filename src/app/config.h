@@ -68,13 +68,13 @@ struct config_journal {
 };
 
 struct config_provider {
-    const char *name;
+    const char *name;            /* first: config_diff.c finds it there */
     int api;                     /* row of the words of `api` in the table */
     const char *api_name;        /* "openai": provider_ops.name */
     const char *base_url;        /* no slash at the end */
     const char *api_key;         /* NULL: none; never log it */
     struct config_list api_keys; /* several instead of one: each is a meter of its own; never log them */
-    const char *ca_file;  /* NULL: the system's store */
+    const char *ca_file;         /* NULL: the system's store */
 };
 
 /* 0: not limited in that dimension. */
@@ -100,7 +100,7 @@ struct config_timeout {
 };
 
 struct config_model {
-    const char *id;
+    const char *id; /* first, as the provider's name */
     const char *provider_name;
     const struct config_provider *provider;
     const char *name; /* the vendor's; the id when the file names none */

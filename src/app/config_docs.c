@@ -55,8 +55,10 @@ static const char intro[] =
     "- Paths are relative to the file's directory. A list may be written as a single value.\n"
     "- Unknown and duplicate keys are errors; anchors, aliases and tags are refused.\n"
     "- Secrets never appear in messages; a key written into the file is a warning.\n"
-    "- \"Reload\" marks what a reload without restart may change once there is one; today every change needs a "
-    "restart.\n";
+    "- \"Reload\": SIGHUP puts a change in force while jobs run, once the whole file was read and checked; a file with "
+    "a\n"
+    "  mistake changes nothing. Options without it keep their values until the next start:\n"
+    "  [operations](operations.md#reload).\n";
 
 /* "count, 2 to 100M", "one of earliest, latest" */
 static void write_type(const struct option *o, struct buf *out)
@@ -170,6 +172,7 @@ static void write_row(const struct option *o, struct buf *out)
     buf_add_str(&b, "\n  default  ");
     write_default(o, &b);
     buf_add_char(&b, '\n');
+    buf_add_str(&b, (o->flags & OPT_RELOAD) != 0 ? "  change   reload (SIGHUP)\n" : "  change   restart\n");
     if (option_env_name(o, name, sizeof(name)))
         buf_printf(&b, "  variable %s\n", name);
     write_plain(out, b.p);

@@ -152,9 +152,10 @@ static const struct option options[] = {
      .help = "How long an answer is kept when nothing commits it. `auto`: 8 days, Kafka's usual retention and"
              " one; set it when the jobs topic keeps records longer (a warning says so at start)."},
 
-    {"providers.*.api", OPT_ENUM, IN_PROVIDER(api), .flags = OPT_REQUIRED, .words = "openai anthropic gemini",
+    {"providers.*.api", OPT_ENUM, IN_PROVIDER(api), .flags = OPT_RELOAD | OPT_REQUIRED,
+     .words = "openai anthropic gemini",
      .help = "Wire dialect. `openai` serves every OpenAI-compatible endpoint."},
-    {"providers.*.base_url", OPT_URL, IN_PROVIDER(base_url), .flags = OPT_REQUIRED, .words = "http https",
+    {"providers.*.base_url", OPT_URL, IN_PROVIDER(base_url), .flags = OPT_RELOAD | OPT_REQUIRED, .words = "http https",
      .help = "Where requests go. `openai` adds `/chat/completions`, so its URL ends in `/v1`; `anthropic` adds "
              "`/v1/messages`, `gemini` `/v1beta/models/NAME:generateContent`."},
     {"providers.*.api_key", OPT_SECRET, IN_PROVIDER(api_key), .flags = OPT_RELOAD,
@@ -162,7 +163,7 @@ static const struct option options[] = {
     {"providers.*.api_keys", OPT_LIST, IN_PROVIDER(api_keys), .flags = OPT_RELOAD | OPT_HIDDEN, FORM(filled),
      .help = "Several keys instead of `api_key`, used in turn. Each is a meter of its own with the models' limits; one "
              "that is refused, used up or limited rests while the others go on."},
-    {"providers.*.ca_file", OPT_PATH, IN_PROVIDER(ca_file),
+    {"providers.*.ca_file", OPT_PATH, IN_PROVIDER(ca_file), .flags = OPT_RELOAD,
      .help = "CA certificates (PEM) for this provider; the system's store without it."},
 
     {"models.*.provider", OPT_STRING, IN_MODEL(provider_name), .flags = OPT_REQUIRED | OPT_RELOAD, FORM(filled),
@@ -220,43 +221,51 @@ static const struct option options[] = {
      .fallback_help = "none",
      .help = "Provider to which a model name that nothing else matches is sent as the vendor's name. Without it such a "
              "name is `unknown_model`."},
-    {"jobs.dedupe", OPT_DURATION, IN_CONFIG(jobs.dedupe_us), RANGE(0, 7 * DAY), .fallback = "1h",
+    {"jobs.dedupe", OPT_DURATION, IN_CONFIG(jobs.dedupe_us), .flags = OPT_RELOAD, RANGE(0, 7 * DAY), .fallback = "1h",
      .help = "How long an explicit `job_id` is remembered: a second record with the same `job_id` and `run` at another "
              "position is dropped and counted. 0: never. Needs the journal."},
-    {"jobs.deadline", OPT_DURATION, IN_CONFIG(jobs.deadline_us), RANGE(100 * MS, 30 * DAY), .fallback = "5m",
+    {"jobs.deadline", OPT_DURATION, IN_CONFIG(jobs.deadline_us), .flags = OPT_RELOAD, RANGE(100 * MS, 30 * DAY),
+     .fallback = "5m",
      .help = "Time for one job from its first permit; it stands still while a limit is paused."},
-    {"jobs.max_in_flight", OPT_COUNT, IN_CONFIG(jobs.max_in_flight), RANGE(1, 1000000), .fallback = "2000",
+    {"jobs.max_in_flight", OPT_COUNT, IN_CONFIG(jobs.max_in_flight), .flags = OPT_RELOAD, RANGE(1, 1000000),
+     .fallback = "2000",
      .help = "Jobs held in memory per worker; more stay in Kafka."},
-    {"jobs.max_bytes", OPT_SIZE, IN_CONFIG(jobs.max_bytes), RANGE(1 * KIB, 64 * MIB), .fallback = "1MiB",
+    {"jobs.max_bytes", OPT_SIZE, IN_CONFIG(jobs.max_bytes), .flags = OPT_RELOAD, RANGE(1 * KIB, 64 * MIB),
+     .fallback = "1MiB",
      .help = "Largest job record; a larger one is a dead letter."},
-    {"jobs.unknown_keys", OPT_ENUM, IN_CONFIG(jobs.unknown_keys), .fallback = "error", .words = "error warn",
+    {"jobs.unknown_keys", OPT_ENUM, IN_CONFIG(jobs.unknown_keys), .flags = OPT_RELOAD, .fallback = "error",
+     .words = "error warn",
      .help = "A key that tutti does not know makes the record a dead letter (`error`) or is left out, named in "
              "`dropped_params` of the result and logged (`warn`)."},
 
-    {"retry.attempts", OPT_INT, IN_CONFIG(retry.attempts), RANGE(1, 20), .fallback = "4",
+    {"retry.attempts", OPT_INT, IN_CONFIG(retry.attempts), .flags = OPT_RELOAD, RANGE(1, 20), .fallback = "4",
      .help = "Tries per call, the first included."},
-    {"retry.base", OPT_DURATION, IN_CONFIG(retry.base_us), RANGE(1 * MS, HOUR), .fallback = "500ms",
+    {"retry.base", OPT_DURATION, IN_CONFIG(retry.base_us), .flags = OPT_RELOAD, RANGE(1 * MS, HOUR),
+     .fallback = "500ms",
      .help = "First back-off; it doubles with each try, with jitter. A provider's own hint is never undercut."},
-    {"retry.cap", OPT_DURATION, IN_CONFIG(retry.cap_us), RANGE(1 * MS, HOUR), .fallback = "20s",
+    {"retry.cap", OPT_DURATION, IN_CONFIG(retry.cap_us), .flags = OPT_RELOAD, RANGE(1 * MS, HOUR), .fallback = "20s",
      .help = "Longest back-off."},
 
-    {"breaker.failures", OPT_INT, IN_CONFIG(breaker.failures), RANGE(0, 1000), .fallback = "5",
+    {"breaker.failures", OPT_INT, IN_CONFIG(breaker.failures), .flags = OPT_RELOAD, RANGE(0, 1000), .fallback = "5",
      .help = "Failures of a model in a row (unreachable, overloaded, timeout, 5xx) after which it is not asked any "
              "more for `breaker.open_for`. 0: no breaker."},
-    {"breaker.open_for", OPT_DURATION, IN_CONFIG(breaker.open_us), RANGE(10 * MS, HOUR), .fallback = "30s",
+    {"breaker.open_for", OPT_DURATION, IN_CONFIG(breaker.open_us), .flags = OPT_RELOAD, RANGE(10 * MS, HOUR),
+     .fallback = "30s",
      .help = "Rest before one call of the fleet tries the model again."},
 
     {"admin.listen", OPT_STRING, IN_CONFIG(admin_listen), .fallback = "127.0.0.1:8088", FORM(listen),
      .help = "Address of the status page, health checks and metrics; port 0: a free one, `off`: none. It has no "
              "password: keep it on the loopback or behind a proxy."},
 
-    {"shutdown.grace", OPT_DURATION, IN_CONFIG(shutdown_grace_us), RANGE(0, HOUR), .fallback = "25s",
+    {"shutdown.grace", OPT_DURATION, IN_CONFIG(shutdown_grace_us), .flags = OPT_RELOAD, RANGE(0, HOUR),
+     .fallback = "25s",
      .help = "After SIGTERM: time for calls under way to finish. Keep it below the supervisor's own limit."},
 
     {"log.level", OPT_ENUM, IN_CONFIG(log_level), .flags = OPT_RELOAD, .fallback = "info",
      .words = "debug info warn error",
      .help = "Least severity that is logged."},
-    {"log.format", OPT_ENUM, IN_CONFIG(log_format), .fallback = "auto", .words = "auto pretty logfmt json",
+    {"log.format", OPT_ENUM, IN_CONFIG(log_format), .flags = OPT_RELOAD, .fallback = "auto",
+     .words = "auto pretty logfmt json",
      .help = "`auto`: pretty on a terminal, else logfmt."},
 
     {"workers", OPT_INT, IN_CONFIG(workers), .flags = OPT_AUTO, RANGE(1, 64), .fallback = "auto",

@@ -18,6 +18,7 @@
 #include "app/build_id.h"
 #include "app/config.h"
 #include "app/control.h"
+#include "app/reload.h"
 #include "app/wire.h"
 #include "base/buf.h"
 #include "base/check.h"
@@ -44,10 +45,11 @@ struct member {
     struct process *process;
     int index;
     pthread_t thread;
-    struct loop *loop; /* made by main, run by the thread */
-    struct crew crew;  /* the thread's */
+    struct loop *loop;           /* made by main, run by the thread */
+    struct crew crew;            /* the thread's */
+    const struct wiring *wiring; /* that it starts with */
     struct admin_worker watched;
-    int exit_code;     /* written by the thread before it posts on_member_over() */
+    int exit_code; /* written by the thread before it posts on_member_over() */
 };
 
 /* A Redis server that must answer before anything starts. */
@@ -60,7 +62,9 @@ struct reach {
 
 struct process {
     const struct config *config;
-    struct wiring wiring;
+    struct wiring wiring;     /* of the start */
+    const struct wiring *now; /* in force: that of the last reload */
+    struct reload *reload;    /* NULL: the configuration is no file */
     struct loop *loop;
     struct rng rng;
     struct admin *admin;
@@ -104,7 +108,7 @@ static void *member_main(void *arg)
     snprintf(name, sizeof(name), "worker-%d", m->index);
     pthread_setname_np(pthread_self(), name);
     m->exit_code = EXIT_INTERNAL;
-    if (crew_init(&m->crew, &m->process->wiring, m->loop, m->process->slot_name, m->index, on_worker_stopped, m) < 0)
+    if (crew_init(&m->crew, m->wiring, m->loop, m->process->slot_name, m->index, on_worker_stopped, m) < 0)
         m->exit_code = EXIT_CONFIG;
     else if (worker_start(m->crew.worker) == 0) {
         admin_worker_begin(&m->watched);
@@ -213,6 +217,7 @@ static void start_members(struct process *p)
     make_loops(p);
     for (int i = 0; i < p->n_members; i++) {
         p->n_running++;
+        p->members[i].wiring = p->now;
         CHECK(pthread_create(&p->members[i].thread, NULL, member_main, &p->members[i]) == 0);
     }
 }
@@ -268,6 +273,27 @@ static void on_start_timeout(void *arg)
     finish(p);
 }
 
+static void reload(struct process *p)
+{
+    struct reload_target *targets;
+    const struct wiring *now;
+    int n = 0;
+
+    if (p->is_draining || p->is_finishing) {
+        log_event(LOG_INFO, "reload_ignored", "why=\"the process is ending\"");
+        return;
+    }
+    targets = mem_zero(sizeof(*targets) * (size_t)p->n_members);
+    for (; n < p->n_members && p->members[n].loop != NULL; n++)
+        targets[n] = (struct reload_target){.loop = p->members[n].loop, .crew = &p->members[n].crew};
+    now = reload_now(p->reload, targets, n);
+    mem_free(targets);
+    if (now == NULL)
+        return;
+    p->now = now;
+    status_set_wiring(admin_status(p->admin), now);
+}
+
 static void on_signal(void *arg, int fd, int what)
 {
     struct process *p = arg;
@@ -275,6 +301,10 @@ static void on_signal(void *arg, int fd, int what)
 
     (void)what;
     while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP) {
+            reload(p);
+            continue;
+        }
         if (p->was_signalled) {
             /* offsets and journal are durable at every moment; what is in flight is what a crash would leave */
             log_event(LOG_WARN, "stopped_at_once", "signal=%d", (int)info.ssi_signo);
@@ -294,6 +324,8 @@ static void take_signals(struct process *p)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    if (p->reload != NULL)
+        sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     p->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -396,19 +428,24 @@ static void process_done(struct process *p)
     }
     watch_free(p->signals);
     (void)close(p->signal_fd);
+    reload_free(p->reload);
     wiring_done(&p->wiring);
 }
 
-static int run(const struct config *config, struct loop *loop, bool is_dev)
+/* in: where the configuration was read; NULL: it is that of `tutti dev` */
+static int run(const struct config *config, const struct config_input *in, struct loop *loop)
 {
     struct process p = {.config = config, .loop = loop};
 
     raise_descriptor_limit();
     rng_seed(&p.rng, rng_entropy());
     timer_init(&p.start_timeout, on_start_timeout, &p);
-    take_signals(&p);
     wiring_init(&p.wiring, config);
-    if (is_dev) {
+    p.now = &p.wiring;
+    if (in != NULL)
+        p.reload = reload_new(in, config, &p.wiring);
+    take_signals(&p);
+    if (in == NULL) {
         p.wiring.has_local_limits = p.wiring.has_mock_kafka = true;
         p.wiring.n_redis_urls = 0;
     }
@@ -432,18 +469,18 @@ static int run(const struct config *config, struct loop *loop, bool is_dev)
     return p.exit_code;
 }
 
-int run_service(const struct config *config)
+int run_service(const struct config *config, const struct config_input *in)
 {
     struct loop *loop = loop_new();
     int exit_code;
 
     CHECK(loop != NULL);
-    exit_code = run(config, loop, false);
+    exit_code = run(config, in, loop);
     loop_free(loop);
     return exit_code;
 }
 
 int run_service_beside(const struct config *config, struct loop *loop)
 {
-    return run(config, loop, true);
+    return run(config, NULL, loop);
 }

@@ -14,12 +14,12 @@ struct config;
 struct loop;
 struct mem_topics;
 
-/* What all workers share, read-only. */
+/* What all workers share, read-only. A reload makes another one; the old one must stay as long as any worker. */
 struct wiring {
     const struct config *config;
     struct arena *arena;
     struct registry registry;
-    const struct pool_conf *pools; /* pools[n_pools] */
+    const struct pool_conf *pools; /* pools[n_pools]; those of the wirings before come first, at their old places */
     int n_pools;
     const char *redis_urls[2]; /* redis_urls[n_redis_urls]: servers that must be there at start; may hold passwords */
     int n_redis_urls;
@@ -32,6 +32,10 @@ struct wiring {
 /* Compiles the configuration, which must outlive the wiring.
  * thread  main */
 void wiring_init(struct wiring *w, const struct config *config);
+/* The same for a configuration that follows another one in the same process: pools keep their indexes, and those that
+ * nobody names any more their last limits.
+ * before  NULL: none; must outlive `w` */
+void wiring_init_after(struct wiring *w, const struct config *config, const struct wiring *before);
 void wiring_done(struct wiring *w);
 
 /* One worker's adapters and the worker over them. */
@@ -55,6 +59,9 @@ struct crew {
  * thread   the loop's */
 int crew_init(struct crew *c, const struct wiring *w, struct loop *loop, const char *slot, int index,
               worker_stopped stopped, void *arg);
+/* Has the worker go on by another wiring, made after its own. Adapters stay as they are.
+ * thread   the loop's */
+void crew_reload(struct crew *c, const struct wiring *w);
 void crew_done(struct crew *c);
 
 #endif

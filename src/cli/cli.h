@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 struct config;
+struct config_input;
 
 /* source  sysexits.h; CONTRACTS 10 */
 enum cli_exit {
@@ -85,6 +86,8 @@ void cli_print_help(const struct cli_command *command, FILE *out);
 /* Loads the configuration the flags and the environment name, and prints its problems to err. CLI_OK, CLI_NO_INPUT or
  * CLI_CONFIG; *out_config only with CLI_OK: config_free() it. */
 int cli_load_config(const struct cli *c, struct config **out_config);
+/* Where cli_load_config() reads, for those who read again; what it points at is the cli's. */
+void cli_config_input(const struct cli *c, struct config_input *out);
 /* The same, with `text` (NUL-terminated YAML) where no file is named and none is found; *out_is_built_in says so. */
 int cli_load_config_or(const struct cli *c, const char *text, struct config **out_config, bool *out_is_built_in);
 /* Reads exactly this text, with --set over it: no file, no TUTTI_* variables. */

@@ -47,19 +47,22 @@ static int check_redis_url(const char *url, const char **why)
 
 static const struct config_hooks hooks = {.check_property = check_property, .check_redis_url = check_redis_url};
 
+void cli_config_input(const struct cli *c, struct config_input *out)
+{
+    *out = (struct config_input){
+        .path = c->config_path, .env = c->env, .sets = c->sets, .n_sets = c->n_sets, .hooks = &hooks};
+}
+
 /* built_in: NULL, or what is read where there is no file. */
 static int load(const struct cli *c, const char *built_in, struct buf *out_shown, struct config_report *report,
                 struct config **out)
 {
-    struct config_input in = {.path = c->config_path,
-                              .env = c->env,
-                              .sets = c->sets,
-                              .n_sets = c->n_sets,
-                              .hooks = &hooks,
-                              .out_shown = out_shown,
-                              .is_shown_as_json = c->is_json};
+    struct config_input in;
     int r;
 
+    cli_config_input(c, &in);
+    in.out_shown = out_shown;
+    in.is_shown_as_json = c->is_json;
     config_report_init(report, "tutti");
     if (built_in != NULL && config_find(&in) == NULL)
         r = config_parse(built_in, strlen(built_in), "built-in", &in, report, out);

@@ -7,6 +7,7 @@
 
 int cmd_run(struct cli *c)
 {
+    struct config_input in;
     struct config *config;
     int r;
 
@@ -18,7 +19,8 @@ int cmd_run(struct cli *c)
     if (r != CLI_OK)
         return r;
     log_configure((enum log_level)config->log_level, (enum log_format)config->log_format);
-    r = run_service(config);
+    cli_config_input(c, &in);
+    r = run_service(config, &in);
     config_free(config);
     return r;
 }

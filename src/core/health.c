@@ -342,17 +342,44 @@ enum breaker_state health_breaker_state(const struct health *h, int model_index)
                                                                       : BREAKER_CLOSED;
 }
 
+enum breaker_state health_state_of(const struct health *h, const struct model *m)
+{
+    const struct breaker *b = health_breaker_of(h, m);
+
+    return b != NULL ? b->state : BREAKER_CLOSED;
+}
+
 /* --- life --- */
+
+/* Where it is asked is part of its name: a worker that was started with another address tries by itself. */
+static void name_breaker(struct breaker *b, const struct model *m)
+{
+    const char *parts[] = {"tutti breaker", m->provider->base_url != NULL ? m->provider->base_url : "", m->vendor_model,
+                           m->id};
+
+    if (!b->is_asking) /* the question holds the name */
+        digest_uuid8(parts, ARRAY_LEN(parts), b->name);
+}
+
+/* A model may have moved to another provider: the gauge goes with it. */
+static void count_at(struct breaker *b, struct model_metrics *metrics)
+{
+    enum breaker_state state = b->state;
+
+    if (b->metrics == metrics)
+        return;
+    set_state(b, BREAKER_CLOSED);
+    b->metrics = metrics;
+    set_state(b, state);
+}
 
 static struct breaker *breaker_new(struct health *h, const struct model *m)
 {
     struct breaker *b = mem_zero(sizeof(*b));
-    const char *parts[] = {"tutti breaker", m->provider->base_url != NULL ? m->provider->base_url : "", m->vendor_model,
-                           m->id};
 
     b->health = h;
     b->model_id = mem_strdup(m->id);
-    digest_uuid8(parts, ARRAY_LEN(parts), b->name);
+    b->metrics = m->metrics;
     list_init(&b->waiting);
     list_init(&b->passed);
     timer_init(&b->timer, on_timer, b);
@@ -370,7 +397,8 @@ static void take_models(struct health *h, const struct registry *r)
         struct breaker *b = health_breaker_of(h, &r->models[i]);
 
         h->by_index[i] = b != NULL ? b : breaker_new(h, &r->models[i]);
-        h->by_index[i]->metrics = r->models[i].metrics;
+        count_at(h->by_index[i], r->models[i].metrics);
+        name_breaker(h->by_index[i], &r->models[i]);
         h->by_index[i]->probe_us = r->models[i].limits.total_us + PROBE_SLACK_US;
         memset(h->by_index[i]->paused_until_us, 0, sizeof(h->by_index[i]->paused_until_us));
     }
@@ -393,6 +421,15 @@ struct health *health_new(struct loop *loop, struct limiter *limiter, const stru
     return h;
 }
 
+/* The model is not configured any more. The breaker shuts nobody out then: a call that still goes there has begun. */
+static bool is_gone(const struct breaker *b, const struct registry *r)
+{
+    for (size_t i = 0; i < r->n_models; i++)
+        if (strcmp(r->models[i].id, b->model_id) == 0)
+            return false;
+    return true;
+}
+
 void health_reload(struct health *h, const struct registry *r, const struct health_conf *conf)
 {
     if (h == NULL)
@@ -404,7 +441,7 @@ void health_reload(struct health *h, const struct registry *r, const struct heal
     LIST_EACH (it, &h->breakers) {
         struct breaker *b = LIST_ENTRY(it, struct breaker, link);
 
-        if (conf->failures == 0 && b->state != BREAKER_CLOSED)
+        if (b->state != BREAKER_CLOSED && (conf->failures == 0 || is_gone(b, r)))
             close_breaker(b, "reload");
     }
 }

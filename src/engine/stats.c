@@ -144,7 +144,7 @@ static bool has_result(const struct publication *pub)
 
 static const char *breaker_state_of(const struct stats *s, const struct model *m)
 {
-    return breaker_state_name(m != NULL ? health_breaker_state(s->env->health, m->index) : BREAKER_CLOSED);
+    return breaker_state_name(m != NULL ? health_state_of(s->env->health, m) : BREAKER_CLOSED);
 }
 
 static void add_attempt(struct stats *s, const struct call *c, const struct attempt *a, struct arena *arena)

@@ -373,6 +373,26 @@ int worker_start(struct worker *w)
     return w->env.broker->ops->start(w->env.broker, &events, w);
 }
 
+void worker_reload(struct worker *w, const struct worker_reload *r)
+{
+    struct env *env = &w->env;
+
+    if (w->is_stopping)
+        return;
+    env->limiter->ops->configure(env->limiter, r->pools, r->n_pools); /* first: the registry's models name its pools */
+    health_reload(env->health, r->registry, &r->breaker);
+    env->registry = r->registry;
+    env->retry = r->retry;
+    env->deadline_us = r->deadline_us;
+    env->dedupe_us = r->dedupe_us;
+    env->max_bytes = r->max_bytes;
+    env->is_lenient = r->is_lenient;
+    w->conf.max_in_flight = r->max_in_flight;
+    w->conf.grace_us = r->grace_us;
+    if (!w->is_draining)
+        loop_wake(env->loop, &w->pump); /* there may be more room */
+}
+
 int worker_jobs(const struct worker *w)
 {
     return w->n_jobs;
