@@ -50,13 +50,17 @@ enum breaker_state health_state_of(const struct health *h, const struct model *m
 /* A call's place before the breaker of the model it wants to ask. */
 struct gate {
     /* set once by gate_init() */
-    void (*moved)(void *arg); /* from the wake queue: what health_enter() said holds no longer, enter again */
+    void (*moved)(void *arg); /* from the wake queue: what health_enter() said, or the key, is no good any more: enter
+                                 again */
     void *arg;
     /* set before entering */
     bool has_choice; /* the call would rather go to another model: told too when any breaker closes */
+    /* set whenever it is chosen */
+    int key_slot; /* the key with which the call waits for a permit: told when that one goes bad, not another */
     /* health's */
     enum { GATE_OUTSIDE, GATE_WAITING, GATE_CHOSEN, GATE_PASSED, GATE_TOLD, GATE_SENT } state;
     struct breaker *breaker; /* NULL: not tracked */
+    const struct model *model;
     struct list link;
 };
 
@@ -85,7 +89,7 @@ int64_t health_opens_at_us(const struct health *h, const struct model *m);
 
 /* --- keys --- */
 
-/* The provider's key to use next: in turn, rather one that neither rests nor whose pool is paused; when all rest the
+/* The provider's key to use next: in each model's own turn, rather one that neither rests nor whose pool is paused; when all rest the
  * one that comes back first, since an answer is better news than a guess. tried  bits of slots not to be taken again
  * -1: none is left */
 int health_pick_key(struct health *h, const struct model *m, unsigned tried);
@@ -93,7 +97,8 @@ int health_pick_key(struct health *h, const struct model *m, unsigned tried);
 bool health_key_is_ready(const struct health *h, const struct model *m, int slot);
 /* How long until a key is ready that is not among `tried`: 0 now, -1 when the others all rest. */
 int64_t health_key_wait_us(const struct health *h, const struct model *m, unsigned tried);
-/* An attempt with this key ended: auth and quota_exhausted let it rest.
+/* An attempt with this key ended: auth and quota_exhausted let it rest. Calls that were let through and wait for a
+ * permit with a key that rests or is paused now are told, where another key is ready.
  * pause_us  > 0: its pool with this model was paused for so long */
 void health_note_key(struct health *h, const struct model *m, int slot, const struct outcome *o, int64_t pause_us);
 

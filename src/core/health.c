@@ -61,7 +61,7 @@ static int64_t now_us(const struct breaker *b)
     return loop_now_us(b->health->loop);
 }
 
-static void tell(struct breaker *b, struct gate *g)
+void health_tell(struct breaker *b, struct gate *g)
 {
     list_del(&g->link);
     g->state = GATE_TOLD;
@@ -72,7 +72,7 @@ static void tell(struct breaker *b, struct gate *g)
 static void tell_all(struct breaker *b, struct list *gates)
 {
     LIST_EACH_SAFE (it, gates)
-        tell(b, LIST_ENTRY(it, struct gate, link));
+        health_tell(b, LIST_ENTRY(it, struct gate, link));
 }
 
 static void on_wake(void *arg)
@@ -122,7 +122,7 @@ static void close_breaker(struct breaker *b, const char *why)
     set_state(b, BREAKER_CLOSED);
     b->failures = 0;
     if (b->prober != NULL && b->prober->state == GATE_CHOSEN) /* it holds for an answer that will not come to it */
-        tell(b, b->prober);
+        health_tell(b, b->prober);
     b->prober = NULL;
     b->has_leave = false;
     timer_stop(b->health->loop, &b->timer);
@@ -134,7 +134,7 @@ static void close_breaker(struct breaker *b, const char *why)
             struct gate *g = LIST_ENTRY(at, struct gate, link);
 
             if (g->has_choice)
-                tell(other, g);
+                health_tell(other, g);
         }
     }
 }
@@ -154,7 +154,7 @@ static void hand_on(struct breaker *b)
     if (b->prober == NULL && !list_is_empty(&b->waiting))
         choose(b, LIST_ENTRY(b->waiting.next, struct gate, link));
     if (b->prober != NULL)
-        tell(b, b->prober);
+        health_tell(b, b->prober);
 }
 
 static void on_probe(struct probe *p, void *arg)
@@ -174,7 +174,7 @@ static void on_probe(struct probe *p, void *arg)
     }
     b->prober = NULL;
     if (g != NULL)
-        tell(b, g);
+        health_tell(b, g);
     if (p->answer == PROBE_WAS_GOOD) {
         close_breaker(b, "another_worker");
         return;
@@ -234,6 +234,7 @@ enum gate_answer health_enter(struct health *h, const struct model *m, struct ga
         health_leave(h, g);
     list_del(&g->link);
     g->breaker = b;
+    g->model = m;
     if (b == NULL) {
         g->state = GATE_PASSED;
         return GATE_GO;

@@ -30,6 +30,7 @@ struct breaker {
     struct probe probe;
     struct timer timer;
     int64_t paused_until_us[PROVIDER_KEYS_MAX]; /* pools of this model, by key */
+    int next_key; /* slot whose turn it is */
 };
 
 struct key_state {
@@ -40,7 +41,7 @@ struct key_state {
 struct provider_state {
     char *id;
     int n_keys;
-    int next; /* slot whose turn it is */
+    int next; /* slot whose turn it is, for models without a breaker */
     struct key_state keys[PROVIDER_KEYS_MAX];
 };
 
@@ -59,6 +60,8 @@ struct health {
 
 /* NULL: not tracked. */
 struct breaker *health_breaker_of(const struct health *h, const struct model *m);
+/* moved() becomes due. */
+void health_tell(struct breaker *b, struct gate *g);
 /* Forgets all keys and takes up those of the registry. */
 void health_keys_init(struct health *h, const struct registry *r);
 void health_keys_done(struct health *h);

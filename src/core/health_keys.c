@@ -65,11 +65,19 @@ static int64_t rests_until_us(const struct health *h, const struct model *m, int
     return k != NULL && k->rests_until_us > loop_now_us(h->loop) ? k->rests_until_us : 0;
 }
 
+/* What this worker was told, and what the pool was told by any of the fleet. */
 static int64_t paused_until_us(const struct health *h, const struct model *m, int slot)
 {
     const struct breaker *b = health_breaker_of(h, m);
+    int64_t until_us = b != NULL ? b->paused_until_us[slot] : 0;
+    int pool = m->pools[slot];
 
-    return b != NULL && b->paused_until_us[slot] > loop_now_us(h->loop) ? b->paused_until_us[slot] : 0;
+    if (h == NULL)
+        return 0;
+    if (h->limiter != NULL && pool >= 0 && pool < h->limiter->n_views &&
+        h->limiter->views[pool].pause_until_us > until_us)
+        until_us = h->limiter->views[pool].pause_until_us;
+    return until_us > loop_now_us(h->loop) ? until_us : 0;
 }
 
 bool health_key_is_ready(const struct health *h, const struct model *m, int slot)
@@ -90,10 +98,20 @@ int64_t health_key_wait_us(const struct health *h, const struct model *m, unsign
     return wait_us;
 }
 
+/* Each model has its own turns: with common ones, models that are always asked together would share the keys out
+ * between them. NULL: none are kept. */
+static int *turn_of(const struct health *h, const struct model *m)
+{
+    struct breaker *b = health_breaker_of(h, m);
+    struct provider_state *s = state_of(h, m->provider);
+
+    return b != NULL ? &b->next_key : s != NULL ? &s->next : NULL;
+}
+
 int health_pick_key(struct health *h, const struct model *m, unsigned tried)
 {
-    struct provider_state *s = state_of(h, m->provider);
-    int n = m->provider->n_keys, best = -1, first = s != NULL ? s->next % n : 0;
+    int *turn = turn_of(h, m);
+    int n = m->provider->n_keys, best = -1, first = turn != NULL ? *turn % n : 0;
     int64_t best_rest = 0, best_pause = 0;
 
     for (int i = 0; i < n; i++) {
@@ -110,22 +128,32 @@ int health_pick_key(struct health *h, const struct model *m, unsigned tried)
             best_pause = pause;
         }
     }
-    if (s != NULL && best >= 0)
-        s->next = (best + 1) % n;
+    if (turn != NULL && best >= 0)
+        *turn = (best + 1) % n;
     return best;
 }
 
-void health_note_key(struct health *h, const struct model *m, int slot, const struct outcome *o, int64_t pause_us)
+/* Who waits for a permit with this key would wait out its pause, or ask in vain. */
+static void call_back(struct health *h, const struct provider *p, int slot)
 {
-    struct breaker *b = health_breaker_of(h, m);
-    struct key_state *k = key_of(h, m->provider, slot);
+    LIST_EACH (it, &h->breakers) {
+        struct breaker *b = LIST_ENTRY(it, struct breaker, link);
+
+        LIST_EACH_SAFE (at, &b->passed) {
+            struct gate *g = LIST_ENTRY(at, struct gate, link);
+
+            if (g->model->provider == p && g->key_slot == slot && !health_key_is_ready(h, g->model, slot) &&
+                health_key_wait_us(h, g->model, 1U << slot) == 0)
+                health_tell(b, g);
+        }
+    }
+}
+
+/* Puts the key aside, for every model of its provider. */
+static void let_rest(struct health *h, const struct model *m, struct key_state *k, const struct outcome *o)
+{
     int64_t rest_us = KEY_REST_US;
 
-    if (b != NULL && pause_us > 0)
-        b->paused_until_us[slot] = loop_now_us(h->loop) + pause_us;
-    /* a single key has no substitute: each call finds out by itself, as the provider's state may have changed */
-    if (k == NULL || m->provider->n_keys < 2 || (o->fault != FAULT_AUTH && o->fault != FAULT_QUOTA_EXHAUSTED))
-        return;
     if (o->fault == FAULT_QUOTA_EXHAUSTED && o->retry_after_us > 0)
         rest_us = o->retry_after_us < KEY_REST_MAX_US ? o->retry_after_us : KEY_REST_MAX_US;
     if (k->rests_until_us > loop_now_us(h->loop)) /* known: calls that were under way find it too */
@@ -134,4 +162,20 @@ void health_note_key(struct health *h, const struct model *m, int slot, const st
     metric_add(METRIC_KEYS_RESTED, 1);
     log_event(LOG_WARN, "key_rests", "provider=\"%s\" key_id=%s model=\"%s\" fault=%s rest_ms=%lld", m->provider->id,
               k->id, m->id, fault_code(o->fault), (long long)(rest_us / 1000));
+}
+
+void health_note_key(struct health *h, const struct model *m, int slot, const struct outcome *o, int64_t pause_us)
+{
+    struct breaker *b = health_breaker_of(h, m);
+    struct key_state *k = key_of(h, m->provider, slot);
+
+    if (b != NULL && pause_us > 0)
+        b->paused_until_us[slot] = loop_now_us(h->loop) + pause_us;
+    /* a single key has no substitute: each call finds out by itself, as the provider's state may have changed */
+    if (h == NULL || m->provider->n_keys < 2)
+        return;
+    if (k != NULL && (o->fault == FAULT_AUTH || o->fault == FAULT_QUOTA_EXHAUSTED))
+        let_rest(h, m, k, o);
+    if (!health_key_is_ready(h, m, slot))
+        call_back(h, m->provider, slot);
 }

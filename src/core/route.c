@@ -107,6 +107,7 @@ void route_take_key(struct call *c)
     bool is_only_one = c->model->provider->n_keys == 1;
     int slot;
 
+    c->gate.key_slot = c->key_slot;
     if (c->has_key && (is_only_one || health_key_is_ready(h, c->model, c->key_slot)))
         return;
     slot = is_only_one ? 0 : health_pick_key(h, c->model, c->keys_tried);
@@ -114,24 +115,25 @@ void route_take_key(struct call *c)
         slot = health_pick_key(h, c->model, 0);
     if (slot != c->key_slot)
         c->is_built = false;
-    c->key_slot = slot;
+    c->key_slot = c->gate.key_slot = slot;
     c->has_key = true;
 }
 
 int64_t route_change_key(struct call *c, const struct outcome *o, int64_t wait_us)
 {
     struct health *h = c->job->env->health;
-    unsigned bit = 1U << c->key_slot;
+    bool is_limited = o->fault == FAULT_RATE_LIMITED;
+    unsigned bit = c->has_key ? 1U << c->key_slot : 0; /* a recalled attempt's key may be gone */
     int64_t us;
 
     if (h == NULL || c->model->provider->n_keys == 1 || !retry_may_change_key(o))
         return -1;
     us = health_key_wait_us(h, c->model, c->keys_tried | bit);
-    if (o->fault != FAULT_RATE_LIMITED)
-        c->keys_tried |= bit; /* no wait mends it */
+    if (!is_limited || c->model->index < 0)
+        c->keys_tried |= bit; /* no wait mends it; or nobody keeps in mind how long to wait */
     else if (us > 0 && wait_us >= 0 && wait_us <= us)
         us = -1;
-    c->has_key = false;
+    c->has_key &= is_limited && us < 0; /* waits for the end of its own pause */
     return us;
 }
 

@@ -150,6 +150,95 @@ static void test_all_limited_waits_for_the_first(void **state)
     world_done(w);
 }
 
+/* Each model takes its own turns: two that are always asked together must not share the keys out between them, or each
+ * would have the limits of its own key alone. */
+static void test_models_asked_together_use_all_keys(void **state)
+{
+    struct route r;
+    struct world *w = route_setup(&r, 1);
+    int with_one = 0;
+
+    (void)state;
+    route_keys(&r, 6000);
+    for (int i = 0; i < 30; i++)
+        json_decref(run_job(&r.script, "{\"prompt\":\"JOB:x\",\"models\":[\"a\",\"b\",\"c\"]}"));
+    for (int i = 0; i < w->ledger.n; i++)
+        with_one += strcmp(w->ledger.entries[i].api_key, one) == 0 && strcmp(w->ledger.entries[i].model, "m-a") == 0;
+    assert_int_equal(with_one, 10);
+    world_done(w);
+}
+
+/* Calls that wait for a permit of a key that is limited, or refused, meanwhile go on with another one: they neither
+ * wait for its pause nor ask with it. */
+static void test_calls_behind_a_bad_key_go_to_another(void **state)
+{
+    static const struct play plays[] = {{ACT_429, 1000, 3600, NULL}, {ACT_401, 1000, 0, NULL}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(plays); i++) {
+        struct route r;
+        struct world *w = route_setup(&r, 1);
+
+        route_keys(&r, 60);
+        route_rule(&r, (struct rule){.api_key = one, .from_us = 5 * SECOND, .play = plays[i]});
+        add_jobs(w, 120);
+        world_add_worker(w, 0, 1);
+        assert_true(world_run_until_done(w, 100 * SECOND));
+        assert_in_range(requests_with_key(w, one), 1, 12); /* those of the first seconds, and what was under way */
+        assert_int_equal(world_tally(w).ok, 120);
+        world_done(w);
+    }
+}
+
+/* One worker's 429 pauses a key's pool for the fleet: the others take the other keys, too. */
+static void test_a_fleets_pause_is_seen(void **state)
+{
+    struct route r;
+    struct world *w = route_setup(&r, 2);
+    struct tally tally;
+
+    (void)state;
+    route_keys(&r, 600);
+    route_rule(&r, (struct rule){.api_key = one, .play = {ACT_429, 1000, 3600, NULL}});
+    for (int p = 0; p < 2; p++) {
+        world_add_worker(w, p, 1);
+        for (int i = 0; i < 3; i++) /* each key's first: the second worker's waits from before it could know */
+            world_job(w, p, "{\"prompt\":\"JOB:x\",\"models\":[\"a\"]}");
+        world_run(w, 5 * SECOND);
+    }
+    for (int i = 0; i < 40; i++)
+        world_job(w, 1, "{\"prompt\":\"JOB:x\",\"models\":[\"a\"]}");
+    world_run(w, 20 * SECOND);
+    tally = world_tally(w);
+    assert_int_equal(tally.ok, 45);
+    assert_int_equal(requests_with_key(w, one), 1);
+    world_done(w);
+}
+
+/* A model that no configuration names has no pool that could be paused: the call itself keeps the hints. */
+static void test_hints_hold_for_a_model_made_for_the_job(void **state)
+{
+    struct route r;
+    struct world *w = route_setup(&r, 1);
+    const struct entry *e;
+    json_t *result;
+
+    (void)state;
+    route_keys(&r, 0);
+    w->registry.ad_hoc = w->models[3];
+    w->registry.ad_hoc.index = -1;
+    route_rule(&r, (struct rule){.to_us = 15 * SECOND, .play = {ACT_429, 1000, 30, NULL}});
+    result = run_job(&r.script, "{\"prompt\":\"JOB:x\",\"models\":[\"prov/m-x\"]}");
+    assert_string_equal(str(result, "status"), "ok");
+    json_decref(result);
+    e = w->ledger.entries;
+    assert_int_equal(w->ledger.n, 4);
+    for (int i = 0; i < 3; i++)
+        if (strcmp(e[i].api_key, e[3].api_key) == 0)
+            assert_true(e[3].at_us - e[i].ended_us >= 30 * SECOND);
+    world_done(w);
+}
+
 /* No key is any good: each is tried once, then the call fails; later calls make one request each. */
 static void test_d19_without_a_good_key_the_call_fails(void **state)
 {
@@ -283,6 +372,10 @@ int main(void)
         cmocka_unit_test(test_d22_keys_are_taken_up_again),
         cmocka_unit_test(test_a_limited_key_is_left_to_its_pause),
         cmocka_unit_test(test_all_limited_waits_for_the_first),
+        cmocka_unit_test(test_models_asked_together_use_all_keys),
+        cmocka_unit_test(test_calls_behind_a_bad_key_go_to_another),
+        cmocka_unit_test(test_a_fleets_pause_is_seen),
+        cmocka_unit_test(test_hints_hold_for_a_model_made_for_the_job),
         cmocka_unit_test(test_d19_without_a_good_key_the_call_fails),
         cmocka_unit_test(test_d19_a_single_key_is_asked_once_per_call),
         cmocka_unit_test(test_no_key_is_quoted),
