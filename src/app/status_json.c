@@ -276,8 +276,12 @@ void status_json_limits(const struct status_view *v, struct buf *out)
     begin(&w, out, v->wall_ms);
     jw_key(&w, "limits");
     jw_open(&w, '[');
-    for (int i = 0; i < v->n_pools; i++)
-        write_pool(&w, &v->pools[i]);
+    for (int i = 0; i < v->n_pools; i++) {
+        const struct status_pool *p = &v->pools[i];
+
+        if (p->n_models > 0 || p->view.in_flight > 0 || p->view.waiting > 0) /* or a reload left nobody in it */
+            write_pool(&w, p);
+    }
     jw_close(&w, ']');
     end(&w, out);
 }
