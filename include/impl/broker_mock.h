@@ -31,6 +31,8 @@ const char *mock_kafka_brokers(const struct mock_kafka *m);
 /* Counts what has arrived since the last time, without waiting. The cluster tells nobody its sizes, so it is read as
  * any client would. */
 void mock_kafka_count(struct mock_kafka *m);
+/* Waits, for two seconds at most, until everything that was written is counted. */
+void mock_kafka_settle(struct mock_kafka *m);
 /* Counts per partition, topic by topic. */
 const struct mock_kafka_usage *mock_kafka_usage(const struct mock_kafka *m, int *out_n);
 

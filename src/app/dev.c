@@ -247,7 +247,7 @@ int dev_run(struct dev *d, struct config *config, FILE *out)
     on_count(d);
     exit_code = run_service_beside(config, d->loop);
     timer_stop(d->loop, &d->count);
-    mock_kafka_count(d->kafka);
+    mock_kafka_settle(d->kafka);
     (void)fprintf(out, "  Stopped. %lld jobs, %lld results, %lld calls and %lld dead letters are gone with it.\n",
                   records_in(d, JOBS), records_in(d, RESULTS), records_in(d, CALLS), records_in(d, DEAD_LETTERS));
     return exit_code;

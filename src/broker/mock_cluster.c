@@ -10,11 +10,13 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "broker/kafka_internal.h"
 
 enum {
     COUNT_AT_ONCE = 5000, /* records per mock_kafka_count(): a turn stays short */
     BATCH_BYTES = 61,     /* a record batch's header; each record may come in one of its own */
-    RECORD_BYTES = 20,    /* lengths, timestamp and offset deltas, at most */
+    SETTLE_MS = 2000,
+    RECORD_BYTES = 20, /* lengths, timestamp and offset deltas, at most */
     HEADER_BYTES = 8,
 };
 
@@ -26,6 +28,7 @@ struct mock_kafka {
     int n_topics;
     int n_partitions;
     struct mock_kafka_usage *usage; /* usage[n_topics * n_partitions] */
+    int64_t *next;                  /* next[n_topics * n_partitions]: offset to be counted next */
 };
 
 static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char *line)
@@ -59,6 +62,7 @@ static bool start_counter(struct mock_kafka *m, char *why, size_t size)
                                     {"enable.auto.commit", "false"},
                                     {"auto.offset.reset", "earliest"}, /* behind a drop go on with what is left */
                                     {"queued.max.messages.kbytes", "4096"},
+                                    {"fetch.wait.max.ms", "200"},
                                     {NULL, NULL}};
     rd_kafka_topic_partition_list_t *all;
 
@@ -106,6 +110,7 @@ struct mock_kafka *mock_kafka_new(const char *const *topics, int n_topics, int n
     m->n_partitions = n_partitions;
     m->topics = mem_zero(sizeof(*m->topics) * (size_t)n_topics);
     m->usage = mem_zero(sizeof(*m->usage) * (size_t)(n_topics * n_partitions));
+    m->next = mem_zero(sizeof(*m->next) * (size_t)(n_topics * n_partitions));
     for (int i = 0; i < n_topics; i++) {
         m->topics[i] = mem_strdup(topics[i]);
         for (int p = 0; p < n_partitions; p++)
@@ -133,6 +138,7 @@ void mock_kafka_free(struct mock_kafka *m)
         mem_free(m->topics[i]);
     mem_free(m->topics);
     mem_free(m->usage);
+    mem_free(m->next);
     mem_free(m);
 }
 
@@ -161,26 +167,48 @@ static void count(struct mock_kafka *m, const rd_kafka_message_t *msg)
     const char *topic = rd_kafka_topic_name(msg->rkt);
 
     for (int i = 0; i < m->n_topics; i++) {
-        struct mock_kafka_usage *u = &m->usage[i * m->n_partitions + msg->partition];
+        int at = i * m->n_partitions + msg->partition;
+        struct mock_kafka_usage *u = &m->usage[at];
 
         if (strcmp(m->topics[i], topic) != 0)
             continue;
         u->records++;
         u->bytes += record_bytes(msg);
+        m->next[at] = msg->offset + 1;
         return;
     }
 }
 
+/* Counts one record; false: none came within wait_ms. */
+static bool count_one(struct mock_kafka *m, int wait_ms)
+{
+    rd_kafka_message_t *msg = rd_kafka_consumer_poll(m->counter, wait_ms);
+
+    if (msg == NULL)
+        return false;
+    if (msg->err == RD_KAFKA_RESP_ERR_NO_ERROR && msg->partition >= 0 && msg->partition < m->n_partitions)
+        count(m, msg);
+    rd_kafka_message_destroy(msg);
+    return true;
+}
+
 void mock_kafka_count(struct mock_kafka *m)
 {
-    for (int i = 0; i < COUNT_AT_ONCE; i++) {
-        rd_kafka_message_t *msg = rd_kafka_consumer_poll(m->counter, 0);
+    for (int i = 0; i < COUNT_AT_ONCE && count_one(m, 0); i++)
+        ;
+}
 
-        if (msg == NULL)
-            return;
-        if (msg->err == RD_KAFKA_RESP_ERR_NO_ERROR && msg->partition >= 0 && msg->partition < m->n_partitions)
-            count(m, msg);
-        rd_kafka_message_destroy(msg);
+void mock_kafka_settle(struct mock_kafka *m)
+{
+    int64_t deadline_us = kafka_clock_us() + SETTLE_MS * INT64_C(1000);
+
+    for (int i = 0; i < m->n_topics * m->n_partitions; i++) {
+        int64_t low, high = 0;
+
+        (void)rd_kafka_query_watermark_offsets(m->counter, m->usage[i].topic, m->usage[i].partition, &low, &high,
+                                               SETTLE_MS); /* high stays 0: nothing to wait for */
+        while (m->next[i] < high && kafka_clock_us() < deadline_us)
+            (void)count_one(m, 50);
     }
 }
 

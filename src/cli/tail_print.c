@@ -238,6 +238,7 @@ void tail_line_dead_letter(struct buf *out, const struct kafka_read *r, const js
 {
     size_t begin = out->len;
     char a[WORD_BYTES], b[WORD_BYTES], c[WORD_BYTES], text[LINE_BYTES];
+    const char *pointer;
 
     (void)value; /* it may be anything: the headers say what happened */
     add_time(out, r);
@@ -246,7 +247,8 @@ void tail_line_dead_letter(struct buf *out, const struct kafka_read *r, const js
                    tail_header(r, "__dlq.errors.offset", c, sizeof(c)));
     add_word(out, text, 16);
     add_status(out, tail_header(r, "dlq.error.code", a, sizeof(a)), 12, look);
-    (void)snprintf(text, sizeof(text), "%s: %s", tail_header(r, "dlq.error.pointer", a, sizeof(a)),
+    pointer = tail_header(r, "dlq.error.pointer", c, sizeof(c));
+    (void)snprintf(text, sizeof(text), "%s%s: %s", *pointer >= '0' && *pointer <= '9' ? "byte " : "", pointer,
                    tail_header(r, "__dlq.errors.message", b, sizeof(b)));
     add_rest(out, begin, text, strlen(text), look);
 }

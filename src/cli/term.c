@@ -79,13 +79,13 @@ size_t term_line(const char *s, size_t len, int width, size_t *out_next)
     while (at < len && s[at] != '\n') {
         size_t n = next_char(s + at, len - at, &columns);
 
+        if (s[at] == ' ')
+            blank = at;
         if (used + columns > width && at > 0) {
             at = blank > 0 ? blank : at;
             *out_next = blank > 0 ? blank + 1 : at;
             return at;
         }
-        if (s[at] == ' ')
-            blank = at;
         used += columns;
         at += n;
     }

@@ -66,7 +66,9 @@ static void test_mistakes_are_one_line_with_a_way_on(void **state)
         {{"config", "check", "-c"}, 64, "tutti config: --config needs a value: FILE; see 'tutti config --help'\n"},
         {{"config", "check", "--json=1"}, 64, "tutti config: --json takes no value; see 'tutti config --help'\n"},
         {{"config", "check", "--set", "x"}, 64, "tutti config: write --set KEY=VALUE; see 'tutti config --help'\n"},
-        {{"config"}, 64, "tutti config: name what to do: check, show, explain KEY or docs; see 'tutti config --help'\n"},
+        {{"config"},
+         64,
+         "tutti config: name what to do: check, show, explain KEY or docs; see 'tutti config --help'\n"},
         {{"config", "chekc"},
          64,
          "tutti config: unknown word 'chekc' (did you mean 'check'?); see 'tutti config --help'\n"},
@@ -103,6 +105,74 @@ static int count_lines(const char *s)
     for (; *s != '\0'; s++)
         n += *s == '\n';
     return n;
+}
+
+static void test_help_of_each_command_begins_with_examples(void **state)
+{
+    (void)state;
+    for (const struct cli_command *m = cli_commands(); m->name != NULL; m++) {
+        const char *words[] = {m->name, "--help", NULL};
+        struct run r = run_tutti(words, NULL);
+
+        assert_int_equal(r.code, 0);
+        assert_true(count_lines(r.out) <= 24);
+        assert_true(strstr(r.out, "tutti ") < strstr(r.out, "usage: "));
+        assert_non_null(strstr(m->examples, m->name));
+        for (const char *line = r.out; *line != '\0'; line += strcspn(line, "\n") + 1)
+            assert_true(strcspn(line, "\n") <= 120);
+        run_done(&r);
+    }
+}
+
+static void test_mistakes_in_the_commands_that_try_things(void **state)
+{
+    static const struct {
+        const char *words[WORDS_MAX];
+        int code;
+        const char *err;
+    } cases[] = {
+        {{"dev", "--port", "x"}, 64, "tutti dev: --port takes a port number, not 'x'; see 'tutti dev --help'\n"},
+        {{"dev", "--port", "70000"},
+         64,
+         "tutti dev: --port takes a port number, not '70000'; see 'tutti dev --help'\n"},
+        {{"dev", "x"}, 64, "tutti dev: takes no argument, 'x' was given; see 'tutti dev --help'\n"},
+        {{"dev", "-c", "x"},
+         64,
+         "tutti dev: has no --config: it brings its own configuration; change an option with --set; see 'tutti dev "
+         "--help'\n"},
+        {{"submit"}, 64, "tutti submit: name a FILE of jobs, or - for stdin; see 'tutti submit --help'\n"},
+        {{"submit", "a", "b"}, 64, "tutti submit: takes one FILE; see 'tutti submit --help'\n"},
+        {{"submit", "--wiat", "a"},
+         64,
+         "tutti submit: unknown flag '--wiat' (did you mean '--wait'?); see 'tutti submit --help'\n"},
+        {{"submit", "/no/such/file"}, 66, "tutti submit: /no/such/file: No such file or directory\n"},
+        {{"tail"},
+         64,
+         "tutti tail: name what to follow: jobs, results, calls, dlq, model-stats or batches; see 'tutti tail "
+         "--help'\n"},
+        {{"tail", "call"}, 64, "tutti tail: unknown topic 'call' (did you mean 'calls'?); see 'tutti tail --help'\n"},
+        {{"tail", "calls", "--since", "1"},
+         64,
+         "tutti tail: --since takes a duration like 10m, or all; not '1'; see 'tutti tail --help'\n"},
+        {{"tail", "calls", "-n", "x"},
+         64,
+         "tutti tail: -n takes a number up to 100000, not 'x'; see 'tutti tail --help'\n"},
+        {{"tail", "calls", "--where", "status"},
+         64,
+         "tutti tail: write --where KEY=VALUE, at most 16 times; see 'tutti tail --help'\n"},
+        {{"init", "a", "b"}, 64, "tutti init: takes one DIR; see 'tutti init --help'\n"},
+        {{"init", "--json"}, 64, "tutti init: has no --json; see 'tutti init --help'\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct run r = run_tutti(cases[i].words, NULL);
+
+        assert_string_equal(r.err, cases[i].err);
+        assert_string_equal(r.out, "");
+        assert_int_equal(r.code, cases[i].code);
+        run_done(&r);
+    }
 }
 
 static void test_help_is_short_and_on_stdout(void **state)
@@ -283,6 +353,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mistakes_are_one_line_with_a_way_on),
         cmocka_unit_test(test_help_is_short_and_on_stdout),
+        cmocka_unit_test(test_help_of_each_command_begins_with_examples),
+        cmocka_unit_test(test_mistakes_in_the_commands_that_try_things),
         cmocka_unit_test(test_every_command_has_help_with_examples_first),
         cmocka_unit_test(test_version),
         cmocka_unit_test(test_check_says_ok_and_what_is_promised),
