@@ -20,10 +20,10 @@ struct limiter_redis_conf {
     int64_t tick_timeout_us; /* deadline of a round trip; 0: 250 ms */
 };
 
-/* Connects as soon as there is a pool and loads its function when the server does not have it. While Redis is away permits wait; a tick
- * without an answer is sent again with the same number first, so nothing is granted or settled twice. owns    conf is
- * copied; loop and rng must outlive the limiter A tokens limit grants calls up to largest_call, at most 90 % of
- * tokens_per_minute. */
+/* Connects as soon as there is a pool and loads its function when the server does not have it. While Redis is away
+ * permits wait; a tick without an answer is sent again with the same number first, so nothing is granted or settled
+ * twice. A tokens limit grants calls up to largest_call, at most 90 % of tokens_per_minute.
+ * owns    conf is copied; loop and rng must outlive the limiter */
 struct limiter *limiter_redis_new(struct loop *loop, struct rng *rng, const struct limiter_redis_conf *conf);
 
 #endif

@@ -468,6 +468,10 @@ static void test_a_new_configuration(void **state)
     health_leave(health, &callers[0].gate);
     health_reload(health, &registry, &conf);
     assert_int_equal(health_breaker_state(health, 0), BREAKER_OPEN);
+    assert_int_equal(health_state_of(health, &models[0]), BREAKER_OPEN);
+    other.n_models = 1; /* the failing one is gone: nobody is shut out, and no gauge shows it any more */
+    health_reload(health, &other, &conf);
+    assert_int_equal(health_state_of(health, &models[0]), BREAKER_CLOSED);
 }
 
 int main(void)
