@@ -79,6 +79,7 @@ static int tear_down(void **state)
 {
     struct rig *r = *state;
 
+    CHECK(sem_post(&r->go) == 0); /* a test that failed may have left one stuck */
     for (int i = 0; i < N_WORKERS; i++) {
         run_on(r->loops[i].loop, end_worker, &r->workers[i]);
         loop_thread_stop(&r->loops[i]);

@@ -155,6 +155,7 @@ static void test_client_leaves_before_the_answer(void **state)
 static void test_connections_are_bounded(void **state)
 {
     int idle[ADMIN_CONNS_MAX + 10];
+    time_t began = time(NULL);
     char out[4096];
 
     (void)state;
@@ -162,6 +163,8 @@ static void test_connections_are_bounded(void **state)
         idle[i] = client_connect(admin_http_address(server));
     assert_int_equal(strncmp(client_get(admin_http_address(server), "/", out, sizeof(out)), "HTTP/1.1 200", 12), 0);
     assert_int_equal(recv(idle[0], out, sizeof(out), 0), 0); /* closed by the server */
+    assert_true(time(NULL) - began < 8);                     /* not because its ten seconds were over */
+    assert_int_equal(recv(idle[ADMIN_CONNS_MAX + 9], out, sizeof(out), MSG_DONTWAIT), -1); /* one of the youngest */
     for (size_t i = 0; i < sizeof(idle) / sizeof(idle[0]); i++)
         (void)close(idle[i]);
 }
