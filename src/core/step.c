@@ -180,6 +180,13 @@ static enum step_next drop_duplicate(struct job *j)
     return AGAIN;
 }
 
+/* It was the first one once: what was paid for it since is not thrown away because its time, or Redis' memory, ran out
+ * and a later record took the id. */
+static bool has_begun_before(const struct job *j)
+{
+    return j->claim.n_recalls > 0 || j->claim.decision.p != NULL;
+}
+
 static enum step_next step_identify(struct job *j)
 {
     if (j->env->journal != NULL && j->env->dedupe_us > 0 && j->spec.has_own_id && !j->is_identified) {
@@ -187,7 +194,7 @@ static enum step_next step_identify(struct job *j)
             ask_identity(j);
         return WAIT;
     }
-    if (j->identify.is_taken)
+    if (j->identify.is_taken && !has_begun_before(j))
         return drop_duplicate(j);
     j->step = STEP_PLAN;
     return AGAIN;

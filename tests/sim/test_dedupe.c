@@ -248,6 +248,33 @@ static void test_a_crash_while_the_question_is_open(void **state)
     world_done(&s.world);
 }
 
+/* A job that was taken up before its copy came is not dropped for it later, when its time is over and a crash makes it
+ * ask again: the money for its first answer is spent. */
+static void test_what_has_begun_is_no_duplicate_of_a_later_one(void **state)
+{
+    static const struct line lines[] = {{"m-b", 0, {.act = ACT_SILENCE}}, {NULL, -1, {.latency_us = 1000}}};
+    struct script s;
+    json_t *r;
+
+    (void)state;
+    setup_dedupe(&s, lines, 2, 2);
+    add(&s.world, 0, "x");
+    world_add_worker(&s.world, 0, 1);
+    world_run(&s.world, SECOND);
+    world_crash(&s.world.crews[0]); /* one answer of two is journaled */
+    world_run(&s.world, 2 * HOUR);
+    add(&s.world, 1, "x");
+    world_add_worker(&s.world, 1, 1);
+    world_run(&s.world, 10 * SECOND);
+    world_add_worker(&s.world, 0, 1);
+    finish(&s.world, 2, 6); /* a and b in vain; of the copy a, b in vain, b; b */
+    r = world_result(&s.world, 0, s.world.appended[0].offset);
+    assert_non_null(r);
+    assert_int_equal(num(r, "calls_recalled"), 1);
+    json_decref(r);
+    world_done(&s.world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_nobody_is_asked_before_the_journal_answers),
         cmocka_unit_test(test_a_position_that_moves_stays_the_first),
         cmocka_unit_test(test_a_crash_while_the_question_is_open),
+        cmocka_unit_test(test_what_has_begun_is_no_duplicate_of_a_later_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
