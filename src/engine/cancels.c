@@ -32,6 +32,12 @@ struct cancels {
     struct book batches;
 };
 
+/* Of any time that somebody wrote into a record. */
+static bool is_old(int64_t ts_ms, int64_t now_ms)
+{
+    return ts_ms < now_ms - KEPT_MS;
+}
+
 static void drop(struct book *b, struct entry *e)
 {
     HASH_DEL(b->all, e);
@@ -56,7 +62,7 @@ static void remember(struct book *b, char *name, int64_t ts_ms, int64_t now_ms)
         ts_ms = e->ts_ms;
     if (e != NULL)
         drop(b, e);
-    while (b->all != NULL && (HASH_COUNT(b->all) >= b->max || b->all->ts_ms + KEPT_MS < now_ms))
+    while (b->all != NULL && (HASH_COUNT(b->all) >= b->max || is_old(b->all->ts_ms, now_ms)))
         drop(b, b->all);
     e = mem_zero(sizeof(*e));
     e->name = name;
@@ -78,7 +84,7 @@ static bool is_known(const struct book *b, const char *name, const struct job *j
 {
     const struct entry *e = find(b, name);
 
-    return e != NULL && j->ts_ms <= e->ts_ms && e->ts_ms + KEPT_MS >= now_ms;
+    return e != NULL && j->ts_ms <= e->ts_ms && !is_old(e->ts_ms, now_ms);
 }
 
 static bool is_job_known(const struct book *b, const struct job *j, int64_t run, int64_t now_ms)
@@ -114,7 +120,7 @@ void worker_cancel(struct worker *w, const struct cancel *c)
     struct cancels *s = w->cancels;
     int64_t now_ms = loop_wall_ms(w->env.loop);
 
-    if (c->ts_ms + KEPT_MS < now_ms)
+    if (is_old(c->ts_ms, now_ms))
         return;
     if (c->is_batch)
         remember(&s->batches, mem_strdup(c->id), c->ts_ms, now_ms);

@@ -302,6 +302,33 @@ static void test_who_is_meant(void **state)
     }
 }
 
+/* A producer may write any time into its record: far ahead is after every job, long ago (or none) is forgotten. */
+static void test_commands_of_wild_times(void **state)
+{
+    static const struct {
+        int64_t ts_ms;
+        const char *status;
+    } cases[] = {{INT64_MAX, "failed"}, {INT64_MIN, "ok"}, {-1, "ok"}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct cancel c = {.id = "x", .run = -1, .ts_ms = cases[i].ts_ms};
+        struct script s;
+        int64_t offset;
+        json_t *r;
+
+        setup(&s, NULL, 0);
+        offset = add(&s.world, "x", "\"models\":[\"a\"]");
+        world_add_worker(&s.world, 0, 1);
+        worker_cancel(s.world.crews[0].worker, &c);
+        command(&s.world, "other", -1);
+        r = finish(&s.world, offset);
+        assert_string_equal(str(r, "status"), cases[i].status);
+        json_decref(r);
+        world_done(&s.world);
+    }
+}
+
 static void test_what_is_remembered_is_bounded(void **state)
 {
     struct script s;
@@ -381,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_a_crash_does_not_bring_it_back),
         cmocka_unit_test(test_a_recalled_job_asks_nothing_more),
         cmocka_unit_test(test_who_is_meant),
+        cmocka_unit_test(test_commands_of_wild_times),
         cmocka_unit_test(test_what_is_remembered_is_bounded),
         cmocka_unit_test(test_an_orphan_is_left_to_its_successor),
     };
