@@ -86,7 +86,7 @@ static rd_kafka_resp_err_t ask(rd_kafka_t *rk, const char *topic, int *out_n)
     rd_kafka_topic_t *t = rd_kafka_topic_new(rk, topic, NULL);
     rd_kafka_resp_err_t err = t == NULL ? rd_kafka_last_error() : rd_kafka_metadata(rk, 0, t, &md, 1000);
 
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR && md != NULL) {
         err = md->topic_cnt == 1 ? md->topics[0].err : RD_KAFKA_RESP_ERR__FAIL;
         *out_n = md->topic_cnt == 1 ? md->topics[0].partition_cnt : 0;
         rd_kafka_metadata_destroy(md);
