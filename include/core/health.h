@@ -89,10 +89,9 @@ int64_t health_opens_at_us(const struct health *h, const struct model *m);
 
 /* --- keys --- */
 
-/* The provider's key to use next: in each model's own turn, rather one that neither rests nor whose pool is paused; when
- * all rest the one that comes back first, since an answer is better news than a guess.
- * tried  bits of slots not to be taken again
- * -1: none is left */
+/* The provider's key to use next: in each model's own turn, rather one that neither rests nor whose pool is paused;
+ * when all rest the one that comes back first, since an answer is better news than a guess. tried  bits of slots not to
+ * be taken again -1: none is left */
 int health_pick_key(struct health *h, const struct model *m, unsigned tried);
 /* Neither does it rest nor is its pool with this model paused. */
 bool health_key_is_ready(const struct health *h, const struct model *m, int slot);

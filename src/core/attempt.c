@@ -219,6 +219,17 @@ void attempt_choose_key(struct call *c)
     bool is_taken = true;
     struct outcome o;
 
+    LIST_EACH (it, &c->attempts) { /* of this process too, which no claim has brought */
+        const struct attempt *a = LIST_ENTRY(it, struct attempt, link);
+
+        if (a->outcome.request_model.p != NULL && is_present_model(c, &a->outcome)) {
+            c->ordinal = a->ordinal;
+            c->key = arena_printf(c->job->arena, "answer:%d:%d:0:%d", c->member, c->sample, c->ordinal);
+            return;
+        }
+        if (c->fallback_index > 0 && ordinal <= a->ordinal)
+            ordinal = a->ordinal + 1;
+    }
     while (is_taken) {
         const char *key = arena_printf(c->job->arena, "answer:%d:%d:0:%d", c->member, c->sample, ordinal);
 

@@ -30,7 +30,7 @@ struct breaker {
     struct probe probe;
     struct timer timer;
     int64_t paused_until_us[PROVIDER_KEYS_MAX]; /* pools of this model, by key */
-    int next_key; /* slot whose turn it is */
+    int next_key;                               /* slot whose turn it is */
 };
 
 struct key_state {

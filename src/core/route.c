@@ -36,11 +36,35 @@ const struct model *call_served(const struct call *c, const struct outcome *o)
     return NULL;
 }
 
+static int place_of(const struct call *c, const struct outcome *o)
+{
+    const struct model *m = call_served(c, o);
+
+    for (int i = 0; i <= last_place(c); i++)
+        if (model_at(c, i) == m)
+            return i;
+    return -1;
+}
+
+/* The highest number at a place; 0: none yet. */
+static int attempts_at(const struct call *c, int place)
+{
+    int most = 0;
+
+    LIST_EACH (it, &c->attempts) {
+        const struct attempt *a = LIST_ENTRY(it, struct attempt, link);
+
+        if (a->number > most && place_of(c, &a->outcome) == place)
+            most = a->number;
+    }
+    return most;
+}
+
 void route_to(struct call *c, int fallback_index)
 {
     c->fallback_index = fallback_index;
     c->model = model_at(c, fallback_index);
-    c->attempt = 1;
+    c->attempt = attempts_at(c, fallback_index) + 1;
     c->has_key = false;
     c->keys_tried = 0;
     c->is_built = false;
@@ -50,10 +74,17 @@ void route_to(struct call *c, int fallback_index)
 
 /* --- past the breakers --- */
 
-static int next_passable(const struct call *c)
+static bool is_given_up(const struct call *c, int place)
 {
-    for (int i = c->fallback_index + 1; i <= last_place(c); i++)
-        if (health_is_passable(c->job->env->health, model_at(c, i)))
+    return c->given_up & 1U << place;
+}
+
+/* Another model that may be asked, the first in order; also one before the present, which was left for its breaker. */
+static int other_place(const struct call *c, bool is_now)
+{
+    for (int i = 0; i <= last_place(c); i++)
+        if (i != c->fallback_index && !is_given_up(c, i) &&
+            (!is_now || health_is_passable(c->job->env->health, model_at(c, i))))
             return i;
     return -1;
 }
@@ -61,10 +92,17 @@ static int next_passable(const struct call *c)
 /* Without a deadline of its own the job waits as long as it takes: an outage becomes lag, no failed result. */
 static bool fits(const struct call *c)
 {
-    for (int i = c->fallback_index; c->job->is_deadline_absolute && i <= last_place(c); i++)
-        if (health_opens_at_us(c->job->env->health, model_at(c, i)) < c->job->deadline_us)
+    for (int i = 0; c->job->is_deadline_absolute && i <= last_place(c); i++)
+        if (!is_given_up(c, i) && health_opens_at_us(c->job->env->health, model_at(c, i)) < c->job->deadline_us)
             return true;
     return !c->job->is_deadline_absolute;
+}
+
+static void move(struct call *c, int place)
+{
+    if (place > c->fallback_index)
+        metric_add(METRIC_FALLBACKS, 1);
+    route_to(c, place);
 }
 
 enum route_next route_enter(struct call *c)
@@ -75,27 +113,29 @@ enum route_next route_enter(struct call *c)
         enum gate_answer answer;
         int next;
 
-        c->gate.has_choice = c->fallback_index < last_place(c);
+        c->gate.has_choice = other_place(c, false) >= 0;
         answer = health_enter(h, c->model, &c->gate);
         if (answer == GATE_GO)
             return ROUTE_GO;
-        next = answer == GATE_SHUT ? next_passable(c) : -1;
+        next = answer == GATE_SHUT ? other_place(c, true) : -1;
         if (next < 0) {
             c->was_gated = true;
             return answer == GATE_HOLD || fits(c) ? ROUTE_WAIT : ROUTE_NONE;
         }
         health_leave(h, &c->gate);
-        metric_add(METRIC_FALLBACKS, 1);
-        route_to(c, next);
+        move(c, next);
     }
 }
 
 bool route_fall_back(struct call *c)
 {
-    if (c->fallback_index == last_place(c) || c->job->is_abandoned || job_time_left_us(c->job) <= 0)
+    int next;
+
+    c->given_up |= 1U << c->fallback_index;
+    next = other_place(c, false);
+    if (next < 0 || c->job->is_abandoned || job_time_left_us(c->job) <= 0)
         return false;
-    metric_add(METRIC_FALLBACKS, 1);
-    route_to(c, c->fallback_index + 1);
+    move(c, next);
     return true;
 }
 
@@ -147,16 +187,6 @@ static int slot_of(const struct model *m, const char *key_id)
     return -1;
 }
 
-static int place_of(const struct call *c, const struct outcome *o)
-{
-    const struct model *m = call_served(c, o);
-
-    for (int i = 0; i <= last_place(c); i++)
-        if (model_at(c, i) == m)
-            return i;
-    return -1;
-}
-
 struct attempt *route_resume(struct call *c)
 {
     struct attempt *last = NULL;
@@ -178,8 +208,11 @@ struct attempt *route_resume(struct call *c)
     c->attempt = last->number;
     LIST_EACH (it, &c->attempts) {
         const struct outcome *o = &LIST_ENTRY(it, struct attempt, link)->outcome;
-        int slot = place_of(c, o) == place ? slot_of(c->model, o->key_id) : -1;
+        int at = place_of(c, o);
+        int slot = at == place ? slot_of(c->model, o->key_id) : -1;
 
+        if (at >= 0 && at != place)
+            c->given_up |= 1U << at;
         if (slot >= 0 && retry_may_change_key(o) && o->fault != FAULT_RATE_LIMITED)
             c->keys_tried |= 1U << slot;
         if (slot >= 0 && o == &last->outcome)

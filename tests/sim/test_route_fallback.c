@@ -226,6 +226,64 @@ static void test_all_breakers_open_waits_for_the_first(void **state)
     world_done(w);
 }
 
+/* Left only because its breaker was open: a call goes back to a model that is well again, with its next attempt, rather
+ * than to fail, or to wait for as long as its fallback is down. */
+static void test_a_call_goes_back_to_a_model_that_is_well(void **state)
+{
+    static const int places[] = {0, 1, 1, 0}, attempts[] = {1, 1, 2, 2};
+    struct route r;
+    struct world *w = route_setup(&r, 1);
+    json_t *result, *records[4];
+
+    (void)state;
+    w->models[0].fallbacks[0] = &w->models[1];
+    w->models[0].n_fallbacks = 1;
+    w->breaker = (struct health_conf){.failures = 1, .open_us = 30 * SECOND};
+    w->retry.attempts = 2;
+    route_rule(&r, (struct rule){.model = "m-a", .to_us = 20 * SECOND, .play = {ACT_500, 1000, 0, NULL}});
+    route_rule(&r, (struct rule){.model = "m-b", .play = {ACT_500, 1000, 0, NULL}});
+    result = run_job(&r.script, job);
+    assert_string_equal(str(result, "status"), "ok");
+    assert_string_equal(str(answer(result, 0), "served_model"), "a");
+    assert_int_equal(num(answer(result, 0), "attempts"), 4);
+    assert_false(has_reason(result, "stage_fallback"));
+    json_decref(result);
+    assert_int_equal(w->ledger.n, 4);
+    assert_string_equal(w->ledger.entries[0].key, w->ledger.entries[3].key);
+    assert_string_equal(w->ledger.entries[1].key, w->ledger.entries[2].key);
+    for (int i = 0; i < 4; i++) {
+        records[i] = call_record(w, i);
+        assert_int_equal(num(records[i], "fallback_index"), places[i]);
+        assert_int_equal(num(records[i], "attempt"), attempts[i]);
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(str(records[k], "event_id"), str(records[i], "event_id"));
+    }
+    for (int i = 0; i < 4; i++)
+        json_decref(records[i]);
+    world_done(w);
+}
+
+/* Many of them, and the fallback stays down for hours. */
+static void test_nobody_waits_before_a_dead_fallback(void **state)
+{
+    struct route r;
+    struct world *w = route_setup(&r, 1);
+
+    (void)state;
+    w->models[0].fallbacks[0] = &w->models[1];
+    w->models[0].n_fallbacks = 1;
+    w->breaker = (struct health_conf){.failures = 5, .open_us = 30 * SECOND};
+    w->retry.attempts = 8;
+    route_rule(&r, (struct rule){.model = "m-a", .to_us = 20 * SECOND, .play = {ACT_500, 1000, 0, NULL}});
+    route_rule(&r, (struct rule){.model = "m-b", .play = {ACT_500, 1000, 0, NULL}});
+    for (int i = 0; i < 50; i++)
+        world_job(w, 0, "%s", job);
+    world_add_worker(w, 0, 1);
+    assert_true(world_run_until_done(w, 100 * SECOND));
+    assert_int_equal(world_tally(w).ok, 50);
+    world_done(w);
+}
+
 static void crash_and_restart(struct world *w)
 {
     world_crash(&w->crews[0]);
@@ -376,6 +434,8 @@ int main(void)
         cmocka_unit_test(test_no_fallback_after_the_deadline),
         cmocka_unit_test(test_an_open_breaker_goes_to_the_fallback_at_once),
         cmocka_unit_test(test_all_breakers_open_waits_for_the_first),
+        cmocka_unit_test(test_a_call_goes_back_to_a_model_that_is_well),
+        cmocka_unit_test(test_nobody_waits_before_a_dead_fallback),
         cmocka_unit_test(test_a_fallbacks_answer_is_recalled),
         cmocka_unit_test(test_a_call_goes_on_where_its_chain_was),
         cmocka_unit_test(test_a_fallback_goes_on_with_its_attempts),
