@@ -110,14 +110,28 @@ static const char *note_of(const struct reading *r)
     return arena_printf(r->a, ": %s", text_decode(r->a, text_cut(r->note, NOTE_BYTES), NULL));
 }
 
+/* The model's own output was none of what was asked for: as good as a broken answer, and paid for like one, so not
+ * asked for again and again. "malformed..." means the same. */
+static bool is_of_model(struct text raw)
+{
+    static const char *const words[] = {"UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE",
+                                        "NO_IMAGE", "IMAGE_OTHER"};
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (text_is(raw, words[i]))
+            return true;
+    return false;
+}
+
 static void fail_by_finish(struct reading *r)
 {
     struct outcome *o = r->o;
     bool is_overload = text_is(o->raw_finish, "insufficient_system_resource");
-    /* The model's own output could not be read: as good as a broken answer, and paid for like one. */
     bool is_malformed = o->raw_finish.len >= 9 && strncasecmp(o->raw_finish.p, "malformed", 9) == 0;
 
-    if (is_malformed)
+    if (is_of_model(o->raw_finish))
+        outcome_fail(o, FAULT_BAD_RESPONSE, "finish_unusable", "what the model gave is no answer%s", note_of(r));
+    else if (is_malformed)
         outcome_fail(o, FAULT_BAD_RESPONSE, "finish_malformed", "the model's output was malformed%s", note_of(r));
     else
         outcome_fail(o, is_overload ? FAULT_OVERLOADED : FAULT_PROVIDER_ERROR, "finish_error",

@@ -54,6 +54,10 @@ enum finish answer_finish_of(struct text raw);
 
 /* A string; anything else is passed over and gives TEXT_NONE, as an error does. */
 int answer_text(struct scan *s, struct arena *a, struct text *out);
+/* Any value as it stands, but for lone surrogates and \u0000 in its strings: those become \ufffd. */
+int answer_raw(struct scan *s, struct arena *a, struct text *out);
+/* The same of a value already taken. */
+struct text answer_repair(struct arena *a, struct text json);
 /* A count >= 0 (2.0 counts as 2) below 2^53; anything else is passed over and leaves *out. */
 int answer_count(struct scan *s, int64_t *out);
 /* Enters the value when it is an object (array); else passes over it and returns false. */

@@ -14,6 +14,25 @@ int answer_text(struct scan *s, struct arena *a, struct text *out)
     return scan_peek(s) == SCAN_STRING ? scan_text(s, a, out) : scan_skip(s, NULL);
 }
 
+struct text answer_repair(struct arena *a, struct text json)
+{
+    /* No backslash stands outside of a string, and no pair of surrogates goes from one string to the next. */
+    if (json.p == NULL || memchr(json.p, '\\', json.len) == NULL)
+        return json;
+    json.is_escaped = true;
+    json = scan_repair(a, json);
+    json.is_escaped = false;
+    return json;
+}
+
+int answer_raw(struct scan *s, struct arena *a, struct text *out)
+{
+    *out = TEXT_NONE;
+    if (scan_skip(s, out) == 0)
+        *out = answer_repair(a, *out);
+    return s->error;
+}
+
 bool answer_enter_object(struct scan *s)
 {
     if (scan_peek(s) == SCAN_OBJECT)

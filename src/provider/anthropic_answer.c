@@ -36,7 +36,7 @@ static void scan_block(struct reading *r, struct block *out)
         else if (KEY_IS(key, "name"))
             (void)answer_text(&r->s, r->a, &out->call.name);
         else if (KEY_IS(key, "input"))
-            (void)scan_skip(&r->s, &out->call.arguments);
+            (void)answer_raw(&r->s, r->a, &out->call.arguments);
         else
             (void)scan_skip(&r->s, NULL);
     }

@@ -15,13 +15,18 @@
 static void scan_enum(struct reading *r, const char *const *words, size_t n, struct text *out)
 {
     int64_t number = -1;
+    struct scan ahead = r->s;
 
     if (scan_peek(&r->s) != SCAN_NUMBER) {
         (void)answer_text(&r->s, r->a, out);
         return;
     }
-    if (answer_count(&r->s, &number) == 0 && number >= 0 && number < (int64_t)n)
+    if (answer_count(&ahead, &number) == 0 && number >= 0 && number < (int64_t)n) {
+        (void)scan_skip(&r->s, NULL);
         *out = text_of(words[number]);
+    } else {
+        (void)scan_skip(&r->s, out); /* newer than we are: kept as it stands */
+    }
 }
 
 static void scan_finish(struct reading *r)
@@ -66,7 +71,7 @@ static void scan_call(struct reading *r, struct part *out)
         else if (KEY_IS(key, "id"))
             (void)answer_text(&r->s, r->a, &out->call.id);
         else if (KEY_IS(key, "args") && scan_peek(&r->s) == SCAN_OBJECT)
-            (void)scan_skip(&r->s, &out->call.arguments);
+            (void)answer_raw(&r->s, r->a, &out->call.arguments);
         else
             (void)scan_skip(&r->s, NULL);
     }

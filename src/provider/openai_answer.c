@@ -24,50 +24,87 @@ static int scan_member(struct reading *r, const char *wanted, struct text *out)
     return r->s.error;
 }
 
-/* One part of a content list: its text when it is of type text. */
-static void scan_part(struct reading *r, struct text *out)
+/* One part of a content list: its text when it is of type text, else what the model thought in it. */
+struct part {
+    struct text text;
+    struct text thinking;
+};
+
+/* Mistral's list of text parts, Cohere's string. */
+static void scan_thinking(struct reading *r, struct text *out)
+{
+    struct text_join join;
+
+    if (scan_peek(&r->s) != SCAN_ARRAY) {
+        (void)answer_text(&r->s, r->a, out);
+        return;
+    }
+    text_join_init(&join);
+    (void)scan_enter_array(&r->s);
+    while (scan_next_item(&r->s)) {
+        struct text piece = TEXT_NONE;
+
+        (void)scan_member(r, "text", &piece);
+        text_join_add(&join, piece);
+    }
+    *out = text_join_end(&join, r->a);
+}
+
+static void scan_part(struct reading *r, struct part *out)
 {
     struct text type = TEXT_NONE;
     struct text key;
 
-    *out = TEXT_NONE;
+    *out = (struct part){TEXT_NONE, TEXT_NONE};
     if (scan_peek(&r->s) != SCAN_OBJECT) {
-        (void)answer_text(&r->s, r->a, out); /* plain strings occur in the same lists */
+        (void)answer_text(&r->s, r->a, &out->text); /* plain strings occur in the same lists */
         return;
     }
     (void)scan_enter_object(&r->s);
     while (scan_next_key(&r->s, &key)) {
         if (KEY_IS(key, "text"))
-            (void)answer_text(&r->s, r->a, out);
+            (void)answer_text(&r->s, r->a, &out->text);
+        else if (KEY_IS(key, "thinking"))
+            scan_thinking(r, &out->thinking);
         else if (KEY_IS(key, "type"))
             (void)answer_text(&r->s, r->a, &type);
         else
             (void)scan_skip(&r->s, NULL);
     }
     if (!text_is(type, "text"))
-        *out = TEXT_NONE;
+        out->text = TEXT_NONE;
+    if (!text_is(type, "thinking"))
+        out->thinking = TEXT_NONE;
 }
 
-/* Joins the text parts without a separator. */
-static void scan_parts(struct reading *r, struct text *out)
+/* Joins the text parts without a separator; the thoughts among them stand apart. */
+static void scan_parts(struct reading *r)
 {
-    struct text_join join;
-    struct text part;
+    struct text_join text;
+    struct text_join thinking;
+    struct part part;
 
-    text_join_init(&join);
+    text_join_init(&text);
+    text_join_init(&thinking);
     (void)scan_enter_array(&r->s);
     while (scan_next_item(&r->s)) {
         scan_part(r, &part);
-        text_join_add(&join, part);
+        if (r->s.error != 0)
+            break; /* half a part is none */
+        text_join_add(&text, part.text);
+        text_join_add(&thinking, part.thinking);
     }
-    *out = text_join_end(&join, r->a);
+    r->o->answer = text_join_end(&text, r->a);
+    part.thinking = text_join_end(&thinking, r->a);
+    if (!text_is_blank(part.thinking))
+        r->o->reasoning = part.thinking;
 }
 
 static void scan_content(struct reading *r)
 {
     switch (scan_peek(&r->s)) {
     case SCAN_ARRAY:
-        scan_parts(r, &r->o->answer);
+        scan_parts(r);
         break;
     case SCAN_OBJECT: /* Cloudflare with a JSON schema: the document is the answer */
         (void)scan_skip(&r->s, &r->o->answer);
@@ -83,7 +120,7 @@ static void scan_tool_calls(struct reading *r)
     bool is_array = scan_peek(&r->s) == SCAN_ARRAY;
     struct text raw;
 
-    if (scan_skip(&r->s, &raw) < 0 || !is_array)
+    if (answer_raw(&r->s, r->a, &raw) < 0 || !is_array)
         return;
     for (size_t i = 1; i < raw.len; i++)
         if (strchr(" \t\r\n", raw.p[i]) == NULL) {
@@ -105,7 +142,7 @@ static void scan_function_call(struct reading *r)
         (void)scan_skip(&r->s, NULL);
         return;
     }
-    if (scan_skip(&r->s, &raw) < 0)
+    if (answer_raw(&r->s, r->a, &raw) < 0)
         return;
     scan_init(&inner, raw.p, raw.len);
     (void)scan_enter_object(&inner);

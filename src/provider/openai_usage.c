@@ -79,6 +79,8 @@ static struct usage normalise(const struct counts *c)
         u.output_tokens += c->reasoning; /* xAI; Vercel's gateway and OpenRouter */
     } else if (is_summed && c->audio > 0 && c->total == both + c->audio) {
         u.input_tokens += c->audio; /* Mistral audio */
+    } else if (is_summed && c->cached > 0 && c->total == both + c->cached) {
+        u.input_tokens += c->cached; /* beside the prompt, as at Anthropic behind a gateway */
     } else if (is_summed && c->reasoning < 0) {
         u.reasoning_tokens = c->total - both; /* Gemini's OpenAI surface: thoughts only in the total */
         u.output_tokens += u.reasoning_tokens;

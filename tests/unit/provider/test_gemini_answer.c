@@ -31,6 +31,11 @@
     { \
         BARE(end), NULL, NULL, NULL, NULL, FAULT_PROVIDER_ERROR, "finish_error", FINISH_ERROR, end, UNKNOWN \
     }
+/* what the model made is at fault, not the service */
+#define UNUSABLE(end) \
+    { \
+        BARE(end), NULL, NULL, NULL, NULL, FAULT_BAD_RESPONSE, "finish_unusable", FINISH_ERROR, end, UNKNOWN \
+    }
 #define NUMBERED(n, end, f) \
     { \
         CAND_END(TEXT_OF("x"), n), "x", NULL, NULL, NULL, FAULT_NONE, NULL, f, end, UNKNOWN \
@@ -94,6 +99,10 @@ static void answers(void **state)
          "prompt_blocked", FINISH_CONTENT_FILTER, "SAFETY", UNKNOWN},
         {"{\"promptFeedback\":{\"blockReason\":\"JAILBREAK\"}}", NULL, NULL, NULL, NULL, FAULT_CONTENT_FILTERED,
          "prompt_blocked", FINISH_CONTENT_FILTER, "JAILBREAK", UNKNOWN},
+        {"{\"promptFeedback\":{\"blockReason\":6}}", NULL, NULL, NULL, NULL, FAULT_CONTENT_FILTERED, "prompt_blocked",
+         FINISH_CONTENT_FILTER, "6", UNKNOWN},
+        {"{\"promptFeedback\":{\"blockReason\":0}}", NULL, NULL, NULL, NULL, FAULT_BAD_RESPONSE, "no_candidates",
+         FINISH_UNKNOWN, NULL, UNKNOWN},
         {"{\"promptFeedback\":{\"blockReason\":\"OTHER\"}}", NULL, NULL, NULL, NULL, FAULT_CONTENT_FILTERED,
          "prompt_blocked", FINISH_CONTENT_FILTER, "OTHER", UNKNOWN},
         {"{\"promptFeedback\":{\"safetyRatings\":[]},\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]},"
@@ -129,11 +138,11 @@ static void finish_reasons(void **state)
         FILTERED("IMAGE_RECITATION"),
         FILTERED("MODEL_ARMOR"),
         FAILED("OTHER"),
-        FAILED("UNEXPECTED_TOOL_CALL"),
-        FAILED("TOO_MANY_TOOL_CALLS"),
-        FAILED("MISSING_THOUGHT_SIGNATURE"),
-        FAILED("NO_IMAGE"),
-        FAILED("IMAGE_OTHER"),
+        UNUSABLE("UNEXPECTED_TOOL_CALL"),
+        UNUSABLE("TOO_MANY_TOOL_CALLS"),
+        UNUSABLE("MISSING_THOUGHT_SIGNATURE"),
+        UNUSABLE("NO_IMAGE"),
+        UNUSABLE("IMAGE_OTHER"),
         {CAND_END(TEXT_OF("half"), "\"SAFETY\""), "half", NULL, NULL, NULL, FAULT_NONE, NULL, FINISH_CONTENT_FILTER,
          "SAFETY", UNKNOWN},
         {CAND_END(TEXT_OF("half"), "\"OTHER\""), NULL, NULL, NULL, NULL, FAULT_PROVIDER_ERROR, "finish_error",
@@ -155,8 +164,8 @@ static void finish_reasons(void **state)
         NUMBERED("8", "PROHIBITED_CONTENT", FINISH_CONTENT_FILTER),
         NUMBERED("9", "SPII", FINISH_CONTENT_FILTER),
         NUMBERED("11", "IMAGE_SAFETY", FINISH_CONTENT_FILTER),
-        NUMBERED("99", NULL, FINISH_UNKNOWN),
-        NUMBERED("-1", NULL, FINISH_UNKNOWN),
+        NUMBERED("99", "99", FINISH_UNKNOWN),
+        NUMBERED("-1", "-1", FINISH_UNKNOWN),
         {CAND_END(TEXT_OF("x"), "5"), NULL, NULL, NULL, NULL, FAULT_PROVIDER_ERROR, "finish_error", FINISH_ERROR,
          "OTHER", UNKNOWN},
         {CAND_END("", "10"), NULL, NULL, NULL, NULL, FAULT_BAD_RESPONSE, "finish_malformed", FINISH_ERROR,

@@ -83,7 +83,8 @@ static const struct content_row {
     {MSG_END("\"content\":\"half\"", "\"TIMEOUT\""), NULL, FAULT_PROVIDER_ERROR, FINISH_ERROR, "finish_error"},
     {MSG_END("\"content\":null", "\"MALFORMED_FUNCTION_CALL\""), NULL, FAULT_BAD_RESPONSE, FINISH_ERROR,
      "finish_malformed"},
-    {MSG_END("\"content\":null", "\"UNEXPECTED_TOOL_CALL\""), NULL, FAULT_PROVIDER_ERROR, FINISH_ERROR, "finish_error"},
+    {MSG_END("\"content\":null", "\"UNEXPECTED_TOOL_CALL\""), NULL, FAULT_BAD_RESPONSE, FINISH_ERROR,
+     "finish_unusable"},
     /* 1: null without a tool call, message absent; 5: reasoning alone */
     {"{\"choices\":[{\"finish_reason\":\"stop\"}]}", NULL, FAULT_EMPTY_ANSWER, FINISH_STOP, "empty_text"},
     {MSG_END("\"content\":\"\",\"reasoning_content\":\"hm\"", "\"length\""), NULL, FAULT_EMPTY_ANSWER, FINISH_LENGTH,
@@ -184,6 +185,13 @@ static void tools_refusal_reasoning(void **state)
          NULL, NULL, NULL, FINISH_STOP, FAULT_NONE},
         {"\"content\":null,\"refusal\":\"\",\"function_call\":{\"arguments\":\"\",\"name\":\"\"}", NULL, NULL, NULL,
          FINISH_STOP, FAULT_EMPTY_ANSWER},
+        /* 2: Mistral's and Cohere's thoughts inside of the content */
+        {"\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"h\"},7,{\"text\":\"m\"}]},"
+         "{\"type\":\"thinking\",\"thinking\":\"!\"},{\"type\":\"text\",\"text\":\"4\",\"thinking\":\"no\"}]",
+         NULL, NULL, "hm!", FINISH_STOP, FAULT_NONE},
+        /* half a surrogate in what goes into a result as it stands */
+        {"\"tool_calls\":[{\"id\":\"\\udc00a\\u0000\\ud83d\\ude00\"}]", "[{\"id\":\"\\ufffda\\ufffd\\ud83d\\ude00\"}]",
+         NULL, NULL, FINISH_TOOL_CALLS, FAULT_NONE},
         /* 4 */
         {"\"content\":\"4\",\"reasoning_content\":\"2+2\"", NULL, NULL, "2+2", FINISH_STOP, FAULT_NONE},
         {"\"content\":\"4\",\"reasoning\":\"r\",\"reasoning_details\":[{\"x\":1}]", NULL, NULL, "r", FINISH_STOP,
@@ -252,6 +260,11 @@ static void usages(void **state)
         {"{\"prompt_tokens\":5,\"completion_tokens\":6,\"total_tokens\":11,\"prompt_tokens_details\":null,"
          "\"completion_tokens_details\":null}",
          {5, 6, -1, -1}},
+        /* 22: cached beside the prompt, as the total tells */
+        {"{\"prompt_tokens\":9,\"completion_tokens\":1,\"total_tokens\":110,\"cache_read_input_tokens\":100}",
+         {109, 1, 100, -1}},
+        {"{\"prompt_tokens\":200,\"completion_tokens\":1,\"total_tokens\":301,\"cache_read_input_tokens\":100}",
+         {300, 1, 100, -1}},
         /* 23: Mistral audio */
         {"{\"prompt_tokens\":9,\"completion_tokens\":248,\"total_tokens\":632,\"prompt_tokens_details\":"
          "{\"audio_tokens\":375}}",
