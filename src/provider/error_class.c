@@ -97,7 +97,8 @@ static struct verdict judge(const struct wire_error *e, const struct error_words
 /* Blots out what looks like a key: providers quote it, sometimes only partly masked. */
 static void redact(char *s)
 {
-    static const char *const marks[] = {"sk-", "sk_", "gsk_", "xai-", "AIza", "pplx-", "hf_", "csk-", "Bearer ", "eyJ"};
+    static const char *const marks[] = {"sk-",  "sk_",  "gsk_", "xai-",   "AIza", "pplx-",   "hf_",
+                                        "csk-", "dapi", "tgp_", "nvapi-", "AQ.",  "Bearer ", "eyJ"};
     static const char inside[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-*.";
     char *p = s;
 
@@ -150,11 +151,11 @@ static const char *phrases_of(const char *message, const struct wire_error *e, s
     return phrases;
 }
 
-/* A limit this one call is above, so that waiting cannot help: told not to retry, nor given a time.
- * source  reference/wire-oddities.md 37 (Anthropic) */
-static bool is_above_limit(const struct outcome *o, const char *phrases)
+/* A limit this one call is above, so that waiting cannot help: told not to retry, nor given a time. The reset of some
+ * limit stands beside it all the same.  source  reference/wire-oddities.md 37 (Anthropic) */
+static bool is_above_limit(const struct transfer *t, const struct outcome *o, const char *phrases)
 {
-    return o->fault == FAULT_RATE_LIMITED && o->hint == RETRY_HINT_NO && o->retry_after_us < 0 &&
+    return o->fault == FAULT_RATE_LIMITED && o->hint == RETRY_HINT_NO && head_retry_after_us(t, 0) < 0 &&
            strstr(phrases, "would exceed") != NULL;
 }
 
@@ -185,8 +186,9 @@ void error_classify(const struct transfer *t, const struct wire_error *e, const 
     out->is_ambiguous = status == 504 || status == 524; /* the gateway gave up, its upstream may not have */
     if (may_wait && !e->is_per_day) /* Google's seconds beside a quota of the day are those of another quota */
         out->retry_after_us = wait_of(t, e, status, wall_ms);
-    if (is_above_limit(out, phrases)) {
+    if (is_above_limit(t, out, phrases)) {
         out->fault = FAULT_OVER_POOL;
+        out->retry_after_us = -1;
         out->detail = "request_too_large";
     }
 }

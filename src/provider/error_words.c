@@ -85,6 +85,12 @@ static const struct error_phrase phrases_known[] = {
     {"input tokens exceeded", ON_400, FAULT_CONTEXT_LENGTH, "context_length"},
     {"exceed context limit", ON_400, FAULT_CONTEXT_LENGTH, "context_length"},
     {"exceeds the maximum number of tokens", ON_400, FAULT_CONTEXT_LENGTH, "context_length"},
+    {"maximum prompt length", ON_400, FAULT_CONTEXT_LENGTH, "context_length"},                    /* xAI */
+    {"exceeded model token limit", ON_400, FAULT_CONTEXT_LENGTH, "context_length"},               /* Moonshot */
+    {"prompt exceeds max length", ON_400, FAULT_CONTEXT_LENGTH, "context_length"},                /* z.ai */
+    {"exceeds the available context size", ON_400, FAULT_CONTEXT_LENGTH, "context_length"},       /* llama.cpp */
+    {"greater than the context length", ON_400 | ON_5XX, FAULT_CONTEXT_LENGTH, "context_length"}, /* LM Studio */
+    {"`inputs` tokens + `max_new_tokens`", ON_400, FAULT_CONTEXT_LENGTH, "context_length"},       /* TGI, Together */
     {"too many tokens", ON_400, FAULT_CONTEXT_LENGTH, "context_length"},
     {"incorrect api key", ON_400, FAULT_AUTH, "invalid_api_key"},
     {"invalid api key", ON_400, FAULT_AUTH, "invalid_api_key"},
@@ -99,12 +105,15 @@ static const struct error_phrase phrases_known[] = {
     {"content filtering policy", ON_400 | ON_403, FAULT_CONTENT_FILTERED, "content_filter"},
     {"content violates", ON_400 | ON_403, FAULT_CONTENT_FILTERED, "content_filter"},
     {"requires moderation", ON_400 | ON_403, FAULT_CONTENT_FILTERED, "content_filter"},
+    {"content exists risk", ON_400, FAULT_CONTENT_FILTERED, "content_filter"}, /* DeepSeek */
+    {"flagged as potentially violating", ON_400 | ON_403, FAULT_CONTENT_FILTERED, "content_filter"},
     {"safety system", ON_400 | ON_403, FAULT_CONTENT_FILTERED, "content_filter"},
     {"not a chat model", ON_404, FAULT_INVALID_REQUEST, "not_a_chat_model"},
     {"no endpoints found", ON_404, FAULT_INVALID_REQUEST, "no_endpoints"},
     {"model identifier is invalid", ON_400, FAULT_MODEL_NOT_FOUND, "model_not_found"},
     {"unknown model", ON_400, FAULT_MODEL_NOT_FOUND, "model_not_found"},
     {"model not found", ON_400, FAULT_MODEL_NOT_FOUND, "model_not_found"},
+    {"model not exist", ON_400, FAULT_MODEL_NOT_FOUND, "model_not_found"}, /* DeepSeek */
     {"is not a valid model id", ON_400, FAULT_MODEL_NOT_FOUND, "model_not_found"},
     {"overloaded", ON_400 | ON_429 | ON_5XX, FAULT_OVERLOADED, "overloaded"},
     {"at capacity", ON_429 | ON_5XX, FAULT_OVERLOADED, "overloaded"},

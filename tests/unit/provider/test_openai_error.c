@@ -139,6 +139,27 @@ static const struct row {
     {400, "{\"error\":\"prompt too long; exceeded max context length by 4 tokens\"}", FAULT_CONTEXT_LENGTH,
      "context_length"},
     {400, "{\"message\":\"Input is too long for requested model.\"}", FAULT_CONTEXT_LENGTH, "context_length"},
+    {400,
+     "{\"code\":\"invalid-argument\",\"error\":\"This model's maximum prompt length is 131072 but the request contains "
+     "537812 tokens.\"}",
+     FAULT_CONTEXT_LENGTH, "context_length"}, /* xAI */
+    {400, ERR("null", "invalid_request_error", "Your request exceeded model token limit: 8192"), FAULT_CONTEXT_LENGTH,
+     "context_length"},                                                                               /* Moonshot */
+    {400, ERR("\"1261\"", "x", "Prompt exceeds max length"), FAULT_CONTEXT_LENGTH, "context_length"}, /* z.ai */
+    {400, ERR("400", "exceed_context_size_error", "the request exceeds the available context size, try increasing it"),
+     FAULT_CONTEXT_LENGTH, "context_length"}, /* llama.cpp */
+    {422, ERR("null", "x", "`inputs` tokens + `max_new_tokens` must be <= 4097. Given: 4000"), FAULT_CONTEXT_LENGTH,
+     "context_length"}, /* TGI, Together */
+    {400, ERR("null", "x", "The number of tokens is greater than the context length"), FAULT_CONTEXT_LENGTH,
+     "context_length"}, /* LM Studio */
+    {400, ERR("\"invalid_request_error\"", "invalid_request_error", "Model Not Exist"), FAULT_MODEL_NOT_FOUND,
+     "model_not_found"}, /* DeepSeek */
+    {400, ERR("\"invalid_request_error\"", "invalid_request_error", "Content Exists Risk"), FAULT_CONTENT_FILTERED,
+     "content_filter"}, /* DeepSeek */
+    {400,
+     ERR("\"invalid_prompt\"", "invalid_request_error",
+         "Invalid prompt: your prompt was flagged as potentially violating our usage policy."),
+     FAULT_CONTENT_FILTERED, "content_filter"}, /* OpenAI's reasoning models */
     {400, "{\"message\":\"Input Tokens Exceeded: x\"}", FAULT_CONTEXT_LENGTH, "context_length"},
     {400, ERR("null", "invalid_request_error", "prompt is too long: 3333404 tokens > 200000 maximum"),
      FAULT_CONTEXT_LENGTH, "context_length"},
