@@ -160,7 +160,10 @@ static void add_tool_choice(struct building *b)
     struct tool_choice choice = tool_choice_read(b->q->tool_choice, b->a);
 
     if (choice.kind == CHOICE_OTHER) {
-        jw_kv_raw(&b->w, "tool_choice", b->q->tool_choice);
+        if (build_is_one_of(choice.type, (const char *const[]){"auto", "any", "tool", "none"}, 4))
+            jw_kv_raw(&b->w, "tool_choice", b->q->tool_choice);
+        else
+            build_drop(b, TEXT_LIT("tool_choice"));
         return;
     }
     jw_key(&b->w, "tool_choice");

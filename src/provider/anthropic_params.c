@@ -69,35 +69,74 @@ static void add_effort(struct building *b, const struct request_param *p)
     jw_close(&b->w, '}');
 }
 
+/* Above 1, where this API's temperature ends and OpenAI's does not? */
+static bool is_too_hot(const struct request_param *p)
+{
+    double temperature = 0;
+    struct scan s;
+
+    scan_init(&s, p->json.p, p->json.len);
+    return scan_double(&s, &temperature) == 0 && temperature > 1;
+}
+
 /* After Claude Opus 4.6 sampling is gone; from 4.1 on temperature and top_p exclude each other: temperature stays. */
-static bool is_refused(struct building *b, const struct row *row)
+static bool is_refused(struct building *b, const struct request_param *p, const struct row *row)
 {
     int version = model_version(b->q->vendor_model, "claude-");
 
     if (row->theirs == NULL || (row->is_sampling && version > 406))
         return true;
+    if (strcmp(row->ours, "temperature") == 0)
+        return is_too_hot(p);
     return strcmp(row->ours, "top_p") == 0 && version >= 401 && build_own_param(b, "temperature") != NULL &&
            !build_is_refused(b, "temperature");
 }
 
+/* A string or a list of them, without the blank ones, which the API refuses. */
+static void add_stops(struct building *b, const struct request_param *p)
+{
+    struct text word;
+    struct scan s;
+    bool is_list;
+
+    scan_init(&s, p->json.p, p->json.len);
+    is_list = scan_peek(&s) == SCAN_ARRAY && scan_enter_array(&s) == 0;
+    jw_key(&b->w, "stop_sequences");
+    jw_open(&b->w, '[');
+    while (!is_list || scan_next_item(&s)) {
+        (void)answer_text(&s, b->a, &word);
+        if (text_is_blank(word))
+            build_drop(b, p->name);
+        else
+            jw_text(&b->w, word);
+        if (!is_list)
+            break;
+    }
+    jw_close(&b->w, ']');
+}
+
 static void add_ours(struct building *b, const struct request_param *p, const struct row *row)
 {
-    if (is_refused(b, row)) {
+    const struct request_param *theirs = build_own_param(b, row->theirs != NULL ? row->theirs : row->ours);
+
+    if (is_refused(b, p, row)) {
         build_drop(b, p->name);
-        return;
-    }
-    if (strcmp(row->ours, row->theirs) != 0 && build_own_param(b, row->theirs) != NULL)
-        return; /* said in Anthropic's words already */
-    jw_key(&b->w, row->theirs);
-    if (strcmp(row->ours, "stop") == 0)
-        build_write_strings(b, p->json);
-    else
+    } else if (strcmp(row->ours, "stop") == 0) {
+        if (theirs == NULL || theirs->dialect == NULL) /* else the job said it in Anthropic's words */
+            add_stops(b, p);
+    } else {
+        jw_key(&b->w, row->theirs);
         jw_raw(&b->w, p->json);
+    }
 }
 
 /* What the request itself says, or how the answer travels. */
 static bool is_said(const struct building *b, struct text name)
 {
+    const struct request_param *stop = build_own_param(b, "stop");
+
+    if (text_is(name, "stop_sequences") && stop != NULL && stop->dialect == NULL && !build_is_refused(b, "stop"))
+        return build_own_param(b, "stop_sequences")->dialect == NULL; /* an operator's gives way to the job's */
     return text_is(name, "stream") || (text_is(name, "tools") && b->q->tools.p != NULL) ||
            (text_is(name, "tool_choice") && b->q->tool_choice.p != NULL);
 }

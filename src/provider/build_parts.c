@@ -115,6 +115,8 @@ bool build_image(struct building *b, const struct message_part *p, struct image 
     }
     url.len -= (size_t)(comma + 1 - url.p);
     out->mime = text_slice(url.p + 5, strcspn(url.p + 5, ";,"));
+    if (text_is(out->mime, "image/jpg")) /* widespread, but no registered type: the APIs but OpenAI's refuse it */
+        out->mime = TEXT_LIT("image/jpeg");
     out->data = text_slice(comma + 1, url.len);
     if (out->mime.len == 0) {
         build_fail(b, -EINVAL, "an image's data: URL names no type");

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/scan.h"
+#include "provider/answer.h"
 #include "provider/build.h"
 #include "provider/tools.h"
 
@@ -115,7 +116,7 @@ static void add_response(struct building *b, const struct chat_message *m)
     buf_done(&all);
     scan_init(&s, joined.p, joined.len);
     if (scan_peek(&s) == SCAN_OBJECT && scan_skip(&s, NULL) == 0 && scan_end(&s) == 0) {
-        jw_kv_raw(&b->w, "response", joined);
+        jw_kv_raw(&b->w, "response", answer_repair(b->a, joined));
         return;
     }
     jw_key(&b->w, "response");
@@ -244,8 +245,8 @@ static void write_tool_choice(struct building *b)
         [CHOICE_NONE] = "NONE", [CHOICE_AUTO] = "AUTO", [CHOICE_REQUIRED] = "ANY", [CHOICE_FUNCTION] = "ANY"};
     struct tool_choice choice = tool_choice_read(b->q->tool_choice, b->a);
 
-    if (choice.kind == CHOICE_OTHER) {
-        jw_kv_raw(&b->w, "toolConfig", b->q->tool_choice);
+    if (choice.kind == CHOICE_OTHER) { /* Gemini's own words come as a parameter: toolConfig */
+        build_drop(b, TEXT_LIT("tool_choice"));
         return;
     }
     jw_key(&b->w, "toolConfig");

@@ -37,8 +37,8 @@ static const struct row *row_of(struct text name)
     return NULL;
 }
 
-/* Does the job's generationConfig have this member? */
-static bool has_member(struct text object, const char *name)
+/* Does a generationConfig have this member? */
+static bool has_member(struct text object, struct text name)
 {
     struct text key;
     struct scan s;
@@ -47,15 +47,30 @@ static bool has_member(struct text object, const char *name)
     if (object.p == NULL || !answer_enter_object(&s))
         return false;
     while (scan_next_key(&s, &key)) {
-        if (text_is(key, name))
+        if (text_equal(key, name))
             return true;
         (void)scan_skip(&s, NULL);
     }
     return false;
 }
 
-/* The members of the job's generationConfig, but for those that are ours to say. */
-static void add_members(struct building *b, struct text object)
+/* A parameter of ours that will be written under this name. */
+static bool is_ours(const struct building *b, struct text theirs)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct request_param *p;
+
+        if (rows[i].theirs == NULL || !text_is(theirs, rows[i].theirs))
+            continue;
+        p = build_own_param(b, rows[i].ours);
+        return p != NULL && p->dialect == NULL && !build_is_refused(b, rows[i].ours);
+    }
+    return false;
+}
+
+/* The members of a generationConfig, but for those that are ours to say. An operator's (is_default) gives way to what
+ * the job says in our words; no name may stand there twice. */
+static void add_members(struct building *b, struct text object, bool is_default)
 {
     struct text key;
     struct text value;
@@ -74,6 +89,8 @@ static void add_members(struct building *b, struct text object)
                 build_drop(b, key); /* several answers are several samples */
             continue;
         }
+        if (is_default && is_ours(b, key))
+            continue;
         jw_key_text(&b->w, key);
         jw_raw(&b->w, value);
     }
@@ -120,7 +137,7 @@ static void add_effort(struct building *b, const struct request_param *p, struct
 
     scan_init(&s, p->json.p, p->json.len);
     (void)answer_text(&s, b->a, &effort);
-    if (has_member(config, "thinkingConfig") || build_own_param(b, "thinkingConfig") != NULL ||
+    if (has_member(config, TEXT_LIT("thinkingConfig")) || build_own_param(b, "thinkingConfig") != NULL ||
         !thinking_of(b->q->vendor_model, effort, &level, &budget)) {
         build_drop(b, p->name);
         return;
@@ -134,14 +151,15 @@ static void add_effort(struct building *b, const struct request_param *p, struct
     jw_close(&b->w, '}');
 }
 
-static void add_ours(struct building *b, const struct request_param *p, const struct row *row, struct text config)
+static void add_ours(struct building *b, const struct request_param *p, const struct row *row,
+                     const struct request_param *config)
 {
     if (row->theirs == NULL) {
         build_drop(b, p->name);
         return;
     }
-    if (has_member(config, row->theirs))
-        return; /* said in Gemini's words already */
+    if (config != NULL && config->dialect != NULL && has_member(config->json, text_of(row->theirs)))
+        return; /* said in Gemini's words already, by the job */
     jw_key(&b->w, row->theirs);
     if (strcmp(row->ours, "stop") == 0)
         build_write_strings(b, p->json);
@@ -167,29 +185,42 @@ static bool is_said(const struct building *b, struct text name)
            (text_is(name, "systemInstruction") && build_has_system(b));
 }
 
-static void add_config(struct building *b, struct text config)
+/* An operator's own name in generationConfig. */
+static void add_native(struct building *b, const struct request_param *p, struct text config)
 {
+    if (text_is(p->name, "maxOutputTokens") || text_is(p->name, "candidateCount")) {
+        build_drop(b, p->name); /* the limit is the reserved one, several answers are several samples */
+        return;
+    }
+    if (is_ours(b, p->name) || has_member(config, p->name))
+        return; /* said already, by the job or beside it */
+    jw_key_text(&b->w, p->name);
+    jw_raw(&b->w, p->json);
+}
+
+static void add_config(struct building *b, const struct request_param *own)
+{
+    struct text config = own != NULL ? own->json : TEXT_NONE;
+
     jw_key(&b->w, "generationConfig");
     jw_open(&b->w, '{');
     if (b->q->max_output_tokens > 0 && !build_is_refused(b, "max_output_tokens"))
         jw_kv_int(&b->w, "maxOutputTokens", b->q->max_output_tokens);
     else if (b->q->max_output_tokens > 0)
         build_drop(b, TEXT_LIT("max_output_tokens"));
-    add_members(b, config);
+    add_members(b, config, own != NULL && own->dialect == NULL);
     for (size_t i = 0; i < b->q->n_params; i++) {
         const struct request_param *p = &b->q->params[i];
         const struct row *row = row_of(p->name);
 
         if (p->dialect != NULL || !build_takes(b, p) || is_of_request(p) || is_said(b, p->name))
             continue;
-        if (row != NULL) {
-            add_ours(b, p, row, config);
-        } else if (text_is(p->name, "reasoning_effort")) {
+        if (row != NULL)
+            add_ours(b, p, row, own);
+        else if (text_is(p->name, "reasoning_effort"))
             add_effort(b, p, config);
-        } else {
-            jw_key_text(&b->w, p->name);
-            jw_raw(&b->w, p->json);
-        }
+        else
+            add_native(b, p, config);
     }
     jw_close(&b->w, '}');
 }
@@ -198,7 +229,7 @@ void gemini_add_params(struct building *b)
 {
     const struct request_param *config = build_own_param(b, "generationConfig");
 
-    add_config(b, config != NULL && build_takes(b, config) ? config->json : TEXT_NONE);
+    add_config(b, config != NULL && build_takes(b, config) ? config : NULL);
     for (size_t i = 0; i < b->q->n_params; i++) {
         const struct request_param *p = &b->q->params[i];
 

@@ -232,11 +232,16 @@ static int openai_build(const struct request *q, struct arena *a, struct wire *o
     return build_end(&b, build_url(a, q->base_url, "", "/chat/completions"), out, why);
 }
 
-/* A server without keys (Ollama, vLLM) has none configured: then nothing is added. */
+/* A server without keys (Ollama, vLLM) has none configured: then nothing is added. Azure's keys go into a header of
+ * their own, its Entra tokens (JSON Web Tokens) do not.  source  reference/providers.md 4.8 */
 static void openai_sign(const char *api_key, int64_t wall_ms, struct arena *a, struct wire *w)
 {
     (void)wall_ms;
-    if (api_key != NULL && api_key[0] != '\0')
+    if (api_key == NULL || api_key[0] == '\0')
+        return;
+    if (ends_in(host_of(w->url), ".azure.com") && strncmp(api_key, "eyJ", 3) != 0)
+        build_header(w, "api-key", arena_strdup(a, api_key));
+    else
         build_header(w, "Authorization", arena_printf(a, "Bearer %s", api_key));
 }
 

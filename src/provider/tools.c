@@ -135,7 +135,7 @@ struct text tool_arguments(struct building *b, const struct tool_call *c)
         build_fail(b, -EINVAL, "the arguments of a tool call are not a JSON object");
         return TEXT_LIT("{}");
     }
-    return plain;
+    return answer_repair(b->a, plain); /* core has seen a string only, not what is inside of it */
 }
 
 /* "name", or {"name": ...} inside of "function" */
@@ -159,7 +159,7 @@ static void read_choice_name(struct scan *s, struct arena *a, struct text *out)
 
 struct tool_choice tool_choice_read(struct text json, struct arena *a)
 {
-    struct tool_choice choice = {CHOICE_OTHER, TEXT_NONE};
+    struct tool_choice choice = {CHOICE_OTHER, TEXT_NONE, TEXT_NONE};
     struct text word = TEXT_NONE;
     struct text key;
     struct scan s;
@@ -177,6 +177,7 @@ struct tool_choice tool_choice_read(struct text json, struct arena *a)
         }
         if (text_is(word, "function") && !text_is_blank(choice.name))
             choice.kind = CHOICE_FUNCTION;
+        choice.type = word;
         return choice;
     }
     (void)answer_text(&s, a, &word);
@@ -184,7 +185,7 @@ struct tool_choice tool_choice_read(struct text json, struct arena *a)
         choice.kind = CHOICE_NONE;
     else if (text_is(word, "auto"))
         choice.kind = CHOICE_AUTO;
-    else if (text_is(word, "required"))
+    else if (text_is(word, "required") || text_is(word, "any")) /* Mistral's word */
         choice.kind = CHOICE_REQUIRED;
     return choice;
 }

@@ -45,8 +45,9 @@ enum tool_choice_kind { CHOICE_NONE, CHOICE_AUTO, CHOICE_REQUIRED, CHOICE_FUNCTI
 struct tool_choice {
     enum tool_choice_kind kind;
     struct text name; /* CHOICE_FUNCTION */
+    struct text type; /* CHOICE_OTHER: the object's "type"; TEXT_NONE: none, or no object */
 };
-/* CHOICE_OTHER: not OpenAI's words. */
+/* CHOICE_OTHER: not OpenAI's words, or none that all dialects have. */
 struct tool_choice tool_choice_read(struct text json, struct arena *a);
 
 /* Tool calls being written in OpenAI's shape. */

@@ -69,11 +69,38 @@ static void messages(void **state)
          "\"tools\":[{\"name\":\"f\",\"description\":\"d\",\"input_schema\":{\"type\":\"object\"},\"strict\":true},"
          "{\"type\":\"web_search_20250305\"}]}",
          NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_true(builds("anthropic", &rows[i]));
+}
+
+static void odd_messages(void **state)
+{
+    const struct build_row rows[] = {
         {"arguments of nothing",
          {BASE("m"), MESSAGES(USER("hi"), {.role = ROLE_ASSISTANT, .tool_calls = TEXT_LIT(CALLS("\"\""))})},
          "{\"model\":\"m\",\"max_tokens\":64,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":"
          "\"hi\"}]},{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"t1\",\"name\":\"f\","
          "\"input\":{}}]}]}",
+         NULL},
+        {"a lone surrogate inside of the arguments, and image/jpg",
+         {BASE("m"),
+          MESSAGES({.role = ROLE_USER, PARTS(IMAGE_PART("data:image/jpg;base64,AA=="))},
+                   {.role = ROLE_ASSISTANT,
+                    .tool_calls = TEXT_LIT(CALLS("\"{\\\"a\\\":\\\"\\\\ud800\\\\u0000\\\\ud83d\\\\ude00\\\"}\""))})},
+         "{\"model\":\"m\",\"max_tokens\":64,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\","
+         "\"source\":{\"type\":\"base64\",\"media_type\":\"image/jpeg\",\"data\":\"AA==\"}}]},{\"role\":\"assistant\","
+         "\"content\":[{\"type\":\"tool_use\",\"id\":\"t1\",\"name\":\"f\","
+         "\"input\":{\"a\":\"\\ufffd\\ufffd\\ud83d\\ude00\"}}]}]}",
+         NULL},
+        {"assistant first, system between, a turn of blanks alone",
+         {BASE("m"),
+          MESSAGES({.role = ROLE_ASSISTANT, PARTS(TEXT_PART("a"))}, {.role = ROLE_USER, PARTS(TEXT_PART(" \n"))},
+                   {.role = ROLE_SYSTEM, PARTS(TEXT_PART("s"))}, {.role = ROLE_ASSISTANT, PARTS(TEXT_PART("b"))})},
+         "{\"model\":\"m\",\"max_tokens\":64,\"system\":\"s\",\"messages\":[{\"role\":\"assistant\",\"content\":["
+         "{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]}]}",
          NULL},
         {"arguments that are no object",
          {BASE("m"), MESSAGES(USER("hi"), {.role = ROLE_ASSISTANT, .tool_calls = TEXT_LIT(CALLS("\"[1]\""))})},
@@ -124,6 +151,15 @@ static void tool_choices(void **state)
          {BASE("m"), .tools = TEXT_LIT(TOOLS), .tool_choice = TEXT_LIT("{\"type\":\"any\"}"), MESSAGES(USER("hi"))},
          HEAD("m") "," CHOSEN "{\"type\":\"any\"}}",
          NULL},
+        {"words of others",
+         {BASE("m"), .tools = TEXT_LIT(TOOLS), .tool_choice = TEXT_LIT("{\"type\":\"allowed_tools\",\"tools\":[]}"),
+          MESSAGES(USER("hi"))},
+         HEAD("m") ",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"type\":\"object\"}}]}",
+         "tool_choice "},
+        {"Mistral's word",
+         {BASE("m"), .tools = TEXT_LIT(TOOLS), .tool_choice = TEXT_LIT("\"any\""), MESSAGES(USER("hi"))},
+         HEAD("m") "," CHOSEN "{\"type\":\"any\"}}",
+         NULL},
         {"of nothing",
          {BASE("m"), .tool_choice = TEXT_LIT("\"auto\""), MESSAGES(USER("hi"))},
          HEAD("m") "}",
@@ -161,7 +197,23 @@ static void params(void **state)
          "user "},
         {"a list of stops",
          {BASE("m"), PARAMS(PARAM("stop", " [\"a\",\"b\"]")), MESSAGES(USER("hi"))},
-         HEAD("m") ",\"stop_sequences\": [\"a\",\"b\"]}",
+         HEAD("m") ",\"stop_sequences\":[\"a\",\"b\"]}",
+         NULL},
+        {"blank stops are refused there",
+         {BASE("m"), PARAMS(PARAM("stop", "[\"\\n\\n\",\"b\\u00e9\"]")), MESSAGES(USER("hi"))},
+         HEAD("m") ",\"stop_sequences\":[\"b\\u00e9\"]}",
+         "stop "},
+        {"an operator's words give way to the job's",
+         {BASE("m"), PARAMS(PARAM("stop_sequences", "[\"x\"]"), PARAM("stop", "\"y\"")), MESSAGES(USER("hi"))},
+         HEAD("m") ",\"stop_sequences\":[\"y\"]}",
+         NULL},
+        {"temperature ends at 1",
+         {BASE("m"), PARAMS(PARAM("temperature", "1.5")), MESSAGES(USER("hi"))},
+         HEAD("m") "}",
+         "temperature "},
+        {"and 1 is in it",
+         {BASE("m"), PARAMS(PARAM("temperature", "1")), MESSAGES(USER("hi"))},
+         HEAD("m") ",\"temperature\":1}",
          NULL},
         {"sampling is gone after Opus 4.6",
          {BASE("claude-opus-4-7"),
@@ -182,6 +234,16 @@ static void params(void **state)
           MESSAGES(USER("hi"))},
          HEAD("claude-sonnet-4-20250514") ",\"temperature\":0.7,\"top_p\":1}",
          NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_true(builds("anthropic", &rows[i]));
+}
+
+static void efforts(void **state)
+{
+    const struct build_row rows[] = {
         {"effort",
          {BASE("claude-opus-4-7"), PARAMS(PARAM("reasoning_effort", "\"xhigh\"")), MESSAGES(USER("hi"))},
          HEAD("claude-opus-4-7") ",\"output_config\":{\"effort\":\"xhigh\"}}",
@@ -265,10 +327,8 @@ static void url_headers_and_signature(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages),
-        cmocka_unit_test(tool_choices),
-        cmocka_unit_test(params),
-        cmocka_unit_test(url_headers_and_signature),
+        cmocka_unit_test(messages), cmocka_unit_test(odd_messages), cmocka_unit_test(tool_choices),
+        cmocka_unit_test(params),   cmocka_unit_test(efforts),      cmocka_unit_test(url_headers_and_signature),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,6 +84,16 @@ static void contents(void **state)
             "{\"type\":\"object\",\"additionalProperties\":false}},{\"name\":\"g\"}]},{\"googleSearch\":{}}]" LIMIT
             "}}",
          NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_true(builds("gemini", &rows[i]));
+}
+
+static void choices_and_refusals(void **state)
+{
+    const struct build_row rows[] = {
         {"choice auto",
          {BASE("m"), .tools = TEXT_LIT(TOOLS), .tool_choice = TEXT_LIT("\"auto\""), MESSAGES(USER("hi"))},
          HI CHOSEN "{\"mode\":\"AUTO\"}}" LIMIT "}}",
@@ -105,6 +115,19 @@ static void contents(void **state)
          {BASE("m"), .tool_choice = TEXT_LIT("\"auto\""), MESSAGES(USER("hi"))},
          HI LIMIT "}}",
          "tool_choice "},
+        {"choice in words of others",
+         {BASE("m"), .tools = TEXT_LIT(TOOLS), .tool_choice = TEXT_LIT("{\"type\":\"allowed_tools\"}"),
+          MESSAGES(USER("hi"))},
+         HI ",\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\"}]}]" LIMIT "}}",
+         "tool_choice "},
+        {"a result with half a surrogate in it",
+         {BASE("m"),
+          MESSAGES(USER("hi"),
+                   {.role = ROLE_TOOL, .tool_call_id = TEXT_LIT("c"), PARTS(TEXT_PART("{\"a\":\"\\udfff\"}"))})},
+         "{\"contents\":[" TURN("user",
+                                "{\"text\":\"hi\"},{\"functionResponse\":{\"id\":\"c\",\"name\":\"c\",\"response\":"
+                                "{\"a\":\"\\ufffd\"}}}") "]" LIMIT "}}",
+         NULL},
         {"an image that is not base64",
          {BASE("m"), MESSAGES({.role = ROLE_USER, PARTS(IMAGE_PART("data:text/plain,x"))})},
          NULL,
@@ -148,6 +171,24 @@ static void params(void **state)
           MESSAGES(USER("hi"))},
          HI LIMIT ",\"topP\":1,\"responseModalities\":[\"TEXT\"]},\"safetySettings\":[]}",
          NULL},
+        {"which give way to the job's, and never stand there twice",
+         {BASE("m"),
+          PARAMS(PARAM("generationConfig", "{\"topP\":1,\"seed\":3,\"topK\":4}"), PARAM("top_p", "0.5"),
+                 PARAM("topP", "0.1"), PARAM("seed", "2"), PARAM("topK", "9"), PARAM("maxOutputTokens", "9999"),
+                 PARAM("candidateCount", "2")),
+          MESSAGES(USER("hi"))},
+         HI LIMIT ",\"topK\":4,\"topP\":0.5,\"seed\":2}}",
+         "maxOutputTokens candidateCount "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_true(builds("gemini", &rows[i]));
+}
+
+static void efforts(void **state)
+{
+    const struct build_row rows[] = {
         {"effort as a level",
          {BASE("gemini-3-flash-preview"), PARAMS(PARAM("reasoning_effort", "\"minimal\"")), MESSAGES(USER("hi"))},
          HI LIMIT ",\"thinkingConfig\":{\"thinkingLevel\":\"minimal\"}}}",
@@ -207,6 +248,9 @@ static void url_headers_and_signature(void **state)
         {"https://g", "gemini-2.5-flash", "https://g/v1beta/models/gemini-2.5-flash:generateContent"},
         {"https://g/v1beta/", "models/gemini-2.5-flash", "https://g/v1beta/models/gemini-2.5-flash:generateContent"},
         {"https://g/v1", "a/b c?d%\xc3\xa9:x", "https://g/v1/models/a%2Fb%20c%3Fd%25%C3%A9%3Ax:generateContent"},
+        {"https://g", "..", "https://g/v1beta/models/..:generateContent"},
+        {"https://g", "models/../../x#y", "https://g/v1beta/models/..%2F..%2Fx%23y:generateContent"},
+        {"https://g", "a\r\nX: y", "https://g/v1beta/models/a%0D%0AX%3A%20y:generateContent"},
         {"https://g?k=v", "tunedModels/t-1", "https://g/v1beta/tunedModels/t-1:generateContent?k=v"},
     };
 
@@ -235,9 +279,8 @@ static void url_headers_and_signature(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(contents),
-        cmocka_unit_test(params),
-        cmocka_unit_test(url_headers_and_signature),
+        cmocka_unit_test(contents), cmocka_unit_test(choices_and_refusals),      cmocka_unit_test(params),
+        cmocka_unit_test(efforts),  cmocka_unit_test(url_headers_and_signature),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

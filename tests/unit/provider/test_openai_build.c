@@ -226,6 +226,41 @@ static void url_headers_and_signature(void **state)
         assert_null(header_of(&w, "Authorization"));
         ops->sign("sk-1", 0, a, &w);
         assert_string_equal(header_of(&w, "Authorization"), "Bearer sk-1");
+        assert_null(strstr(w.url, "sk-1"));
+        arena_free(a);
+    }
+}
+
+static void azure_signature(void **state)
+{
+    static const struct {
+        const char *base;
+        const char *key;
+        const char *api_key; /* NULL: Authorization */
+    } rows[] = {
+        {"https://x.openai.azure.com/openai/deployments/d?api-version=1", "0a1b", "0a1b"},
+        {"https://x.openai.azure.com:443/openai/v1", "0a1b", "0a1b"},
+        {"https://x.services.ai.azure.com/openai/v1", "0a1b", "0a1b"},
+        {"https://x.openai.azure.com/openai/v1", "eyJhbGciOi.J9.x", NULL}, /* Entra */
+        {"https://x.openai.azure.com.example/v1", "0a1b", NULL},
+        {"https://example/.azure.com", "0a1b", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct arena *a = arena_new(1024);
+        struct request q = plain;
+        const char *why;
+        struct wire w;
+
+        q.base_url = rows[i].base;
+        assert_int_equal(provider_find("openai")->build(&q, a, &w, &why), 0);
+        provider_find("openai")->sign(rows[i].key, 0, a, &w);
+        if (rows[i].api_key != NULL)
+            assert_string_equal(header_of(&w, "api-key"), rows[i].api_key);
+        else
+            assert_null(header_of(&w, "api-key"));
+        assert_int_equal(header_of(&w, "Authorization") == NULL, rows[i].api_key != NULL);
         arena_free(a);
     }
 }
@@ -289,9 +324,13 @@ static void finds_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies),        cmocka_unit_test(messages),
-        cmocka_unit_test(params),        cmocka_unit_test(url_headers_and_signature),
-        cmocka_unit_test(refuses),       cmocka_unit_test(refuses_a_huge_body),
+        cmocka_unit_test(bodies),
+        cmocka_unit_test(messages),
+        cmocka_unit_test(params),
+        cmocka_unit_test(url_headers_and_signature),
+        cmocka_unit_test(azure_signature),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(refuses_a_huge_body),
         cmocka_unit_test(finds_by_name),
     };
 
