@@ -39,7 +39,8 @@ bool config_text_is_clean(struct config_loader *l, struct config_place at, const
 /* The value as messages quote it. */
 static const char *quoted(const struct value *v)
 {
-    bool is_hidden = v->opt->type == OPT_SECRET || (v->opt->flags & OPT_HIDDEN) != 0 || (v->opt->type == OPT_URL && strchr(v->text, '@') != NULL);
+    bool is_hidden = v->opt->type == OPT_SECRET || (v->opt->flags & OPT_HIDDEN) != 0 ||
+                     (v->opt->type == OPT_URL && strchr(v->text, '@') != NULL);
 
     if (is_hidden)
         return "the value";
