@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from audit import finish, job, validator
-from stack import binary, wait_until
+from stack import binary, free_port, wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -75,6 +75,42 @@ def test_a_process_that_starts_later_honours_it(bed):
     assert ends == {("x", 0): True, ("y", 0): True, ("z", 0): True, ("w", 1): False, ("free", 0): False, ("z2", 0): False,
                     ("x", 1): False}
     assert len(got.requests) == 4, "nobody was asked for a cancelled job"
+
+
+def place(t, *events):
+    """Where in the log each event stands first."""
+    out = t.output()
+    return [out.index(f"event={e} ") for e in events]
+
+
+def test_workers_start_behind_the_commands(bed):
+    """However many they are: none of the jobs that the last ones mean is begun."""
+    bed.create_topics()
+    bed.sim(["sim/a,latency=20ms"])
+    bed.configure(models={"a": {}}, workers=2)
+    produce(bed, *(b'{"command":"cancel_job","job_id":"n-%d"}' % i for i in range(3000)))
+    bed.send([job(f"j{i}") for i in range(40)])
+    produce(bed, *(b'{"command":"cancel_job","job_id":"j%d"}' % i for i in range(40)))
+    t = bed.start()
+    got = finish(bed, 40)
+    assert all(is_cancelled(r) for r in got.results) and not got.requests
+    read, starting = place(t, "control_read", "starting")
+    assert read < starting and "commands=3040" in t.output()
+
+
+def test_the_wait_for_commands_ends(bed):
+    """Nothing answers at the brokers' address: the workers wait for the commands, and then no longer. A process that still waits
+    ends when it is told to."""
+    bed.sim(["sim/a"])
+    bed.configure(models={"a": {}})
+    nowhere = f"127.0.0.1:{free_port()}"
+    t = bed.start("patient", brokers=nowhere)
+    t.wait_log("event=starting")
+    late, starting = place(t, "control_late", "starting")
+    assert late < starting
+    waiting = bed.start("stopped", brokers=nowhere)
+    waiting.wait_log("event=control_unreadable")
+    assert waiting.stop() == 0
 
 
 def test_every_process_hears_it(bed):
