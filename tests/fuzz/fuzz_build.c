@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/scan.h"
@@ -42,6 +44,15 @@ static struct text text_of_value(struct arena *a, struct text v)
     return v;
 }
 
+/* Raw JSON as core hands it on: repaired. */
+static struct text raw_of_value(struct arena *a, struct text v)
+{
+    v.is_escaped = true;
+    v = scan_repair(a, v);
+    v.is_escaped = false;
+    return v;
+}
+
 static void add_message(struct input *in, enum role role, enum part_kind kind, struct text text)
 {
     int i = in->q.n_messages;
@@ -68,6 +79,7 @@ static void add_param(struct input *in, struct arena *a, struct text line)
     value = text_slice(space + 1, line.len - name_len - 1);
     if (!is_json(value))
         return;
+    value = raw_of_value(a, value);
     *p = (struct request_param){text_slice(line.p, name_len), value, NULL};
     for (size_t i = 0; i < ARRAY_LEN(apis); i++) {
         size_t n = strlen(apis[i]);
@@ -77,13 +89,15 @@ static void add_param(struct input *in, struct arena *a, struct text line)
             p->name = text_slice(line.p + n + 1, name_len - n - 1);
         }
     }
-    (void)a;
     in->q.n_params++;
 }
 
 static void add_line(struct input *in, struct arena *a, struct text word, struct text v)
 {
     struct text text = text_of_value(a, v);
+
+    if (is_json(v))
+        v = raw_of_value(a, v);
 
     if (text_is(word, "user"))
         add_message(in, ROLE_USER, PART_TEXT, text);
@@ -111,6 +125,17 @@ static void add_line(struct input *in, struct arena *a, struct text word, struct
         in->q.vendor_model = text_decode(a, v, NULL);
 }
 
+/* By a parser that is not ours: also no half surrogate and no NUL. It refuses numbers beyond its own range. */
+static void check_strict(struct text body)
+{
+    json_error_t e;
+    json_t *root = json_loadb(body.p, body.len, JSON_DECODE_INT_AS_REAL, &e);
+
+    CHECK(root != NULL || json_error_code(&e) == json_error_numeric_overflow ||
+          json_error_code(&e) == json_error_stack_overflow);
+    json_decref(root);
+}
+
 static void check_build(const struct provider_ops *ops, const struct request *q, struct arena *a)
 {
     const char *why = NULL;
@@ -121,6 +146,7 @@ static void check_build(const struct provider_ops *ops, const struct request *q,
     if (r < 0)
         return;
     CHECK(is_json(w.body) && !w.body.is_escaped);
+    check_strict(w.body);
     CHECK(w.n_dropped >= 0 && w.n_dropped <= WIRE_DROPPED_MAX && w.n_headers <= WIRE_HEADERS_MAX);
     for (const char *p = w.url; *p != '\0'; p++)
         CHECK(*p > ' ' && *p < 0x7f);
