@@ -63,14 +63,15 @@ int build_end(struct building *b, const char *url, struct wire *out, const char 
     return b->error;
 }
 
-/* "/v1", "/v1beta" at the end of a path of `len` bytes */
+/* "/v1", "/v1beta" at the end of the path of a URL of `len` bytes; a host may be called v1.example, too */
 static bool has_version(const char *base, size_t len)
 {
     size_t at = len;
 
     while (at > 0 && base[at - 1] != '/')
         at--;
-    return at > 0 && len - at >= 2 && base[at] == 'v' && base[at + 1] >= '0' && base[at + 1] <= '9';
+    return at > 1 && base[at - 2] != '/' && len - at >= 2 && base[at] == 'v' && base[at + 1] >= '0' &&
+           base[at + 1] <= '9';
 }
 
 const char *build_url(struct arena *a, const char *base_url, const char *version, const char *path)

@@ -95,6 +95,9 @@ static const struct error_phrase phrases_known[] = {
     {"incorrect api key", ON_400, FAULT_AUTH, "invalid_api_key"},
     {"invalid api key", ON_400, FAULT_AUTH, "invalid_api_key"},
     {"api key not valid", ON_400, FAULT_AUTH, "invalid_api_key"},
+    {"organization has been disabled", ON_400, FAULT_AUTH, "organization_disabled"},      /* Anthropic */
+    {"specified api usage limits", ON_ANY, FAULT_QUOTA_EXHAUSTED, "spend_limit_reached"}, /* Anthropic, a 400 */
+    {"free-models-per-day", ON_429, FAULT_QUOTA_EXHAUSTED, "quota_per_day"},              /* OpenRouter */
     {"credit balance", ON_400 | ON_403 | ON_429, FAULT_QUOTA_EXHAUSTED, "insufficient_balance"},
     {"insufficient balance", ON_ANY, FAULT_QUOTA_EXHAUSTED, "insufficient_balance"},
     {"insufficient credits", ON_ANY, FAULT_QUOTA_EXHAUSTED, "insufficient_balance"},

@@ -298,6 +298,8 @@ static void url_headers_and_signature(void **state)
         {"https://api.anthropic.com", "https://api.anthropic.com/v1/messages"},
         {"https://api.anthropic.com/", "https://api.anthropic.com/v1/messages"},
         {"https://api.anthropic.com/v1", "https://api.anthropic.com/v1/messages"},
+        {"https://v2.example", "https://v2.example/v1/messages"},
+        {"https://h/v1/a/anthropic", "https://h/v1/a/anthropic/v1/messages"},
         {"https://h/anthropic?x=1", "https://h/anthropic/v1/messages?x=1"},
     };
 

@@ -138,6 +138,11 @@ static const struct row openai_rows[] = {
     /* 37: above the whole limit */
     {429, NULL, "{\"error\":{\"message\":\"Request too large for x\",\"code\":\"rate_limit_exceeded\"}}",
      FAULT_OVER_POOL, "request_too_large", NEVER, -1},
+    /* 41: OpenRouter's day, told by the words and the body's headers */
+    {429, NULL,
+     "{\"error\":{\"message\":\"Rate limit exceeded: free-models-per-day. Add 10 credits\",\"code\":429,\"metadata\":"
+     "{\"headers\":{\"X-RateLimit-Limit\":\"50\",\"X-RateLimit-Reset\":\"1763816400000\"}}}}",
+     FAULT_QUOTA_EXHAUSTED, "quota_per_day", NEVER, INT64_C(3600000000)},
     /* x-should-retry wins, both ways */
     {429, "x-should-retry: false\r\nretry-after: 2\r\n", "", FAULT_RATE_LIMITED, NULL, NEVER_PAUSE, 2000000},
     {500, "x-should-retry: false\r\n", "", FAULT_PROVIDER_ERROR, NULL, NEVER, -1},
@@ -190,6 +195,12 @@ static const struct row anthropic_rows[] = {
      FAULT_CONTEXT_LENGTH, "context_length", NEVER, -1},
     {400, NULL, CLAUDE("invalid_request_error", "Your credit balance is too low to access the Anthropic API."),
      FAULT_QUOTA_EXHAUSTED, "insufficient_balance", NEVER, -1},
+    {400, NULL,
+     CLAUDE("invalid_request_error",
+            "You have reached your specified API usage limits. You will regain access on 2026-01-01 at 00:00 UTC."),
+     FAULT_QUOTA_EXHAUSTED, "spend_limit_reached", NEVER, -1},
+    {400, NULL, CLAUDE("invalid_request_error", "This organization has been disabled."), FAULT_AUTH,
+     "organization_disabled", NEVER, -1},
     {400, NULL, CLAUDE("invalid_request_error", "Output blocked by content filtering policy"), FAULT_CONTENT_FILTERED,
      "content_filter", NEVER, -1},
     {401, NULL, CLAUDE("authentication_error", "invalid x-api-key"), FAULT_AUTH, "authentication_error", NEVER, -1},

@@ -249,6 +249,8 @@ static void why_tells_and_hides(void **state)
          "HTTP 401: Incorrect API key provided: *** You can find"},
         {401, ERR("null", "t", "key 'gsk_abcdefgh' and Bearer abc.def-ghi; task-force stays"),
          "HTTP 401: key '***' and ***; task-force stays"},
+        {401, ERR("null", "t", "key dapi0123456789 or AQ.Ab8xyz, tgp_v1_abc; FAQ.html stays"),
+         "HTTP 401: key *** or ***, ***; FAQ.html stays"},
         {401, "  <html>401</html>", "HTTP 401: an HTML page"},
         {503, "upstream connect error", "HTTP 503: upstream connect error"},
         {503, "", "HTTP 503"},
