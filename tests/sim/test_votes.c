@@ -124,8 +124,9 @@ static void test_a_decision_stands_with_its_samples(void **state)
     start(&w);
     world_job(&w, 0, "%s", job);
     world_add_worker(&w, 0, 1);
-    while (w.ledger.n < 4 || !w.ledger.entries[2].is_paid)
+    for (int i = 0; i < 1000 && (w.ledger.n < 4 || !w.ledger.entries[2].is_paid); i++)
         world_run(&w, 10000);
+    assert_true(w.ledger.n == 4 && w.ledger.entries[2].is_paid);
     world_run(&w, 20000); /* decided; the batch is not committed yet */
     world_crash(&w.crews[0]);
     assert_int_equal(world_count(&w, OUT_RESULTS, 0, w.appended[0].offset), 0);
