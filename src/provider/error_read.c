@@ -81,14 +81,37 @@ static void scan_metadata(struct scan *s, struct arena *a, struct wire_error *e)
     }
 }
 
+/* A message: a string, FastAPI's [{"msg": ...}], Mistral's {"detail": [{"msg": ...}]}. As deep as the scan goes. */
+static void scan_message(struct scan *s, struct arena *a, struct wire_error *e)
+{
+    struct text t = TEXT_NONE;
+    struct text key;
+
+    if (scan_peek(s) == SCAN_ARRAY) {
+        (void)scan_enter_array(s);
+        while (scan_next_item(s))
+            scan_message(s, a, e);
+    } else if (scan_peek(s) == SCAN_OBJECT) {
+        (void)scan_enter_object(s);
+        while (scan_next_key(s, &key)) {
+            if (KEY_IS(key, "msg") || KEY_IS(key, "message") || KEY_IS(key, "detail"))
+                scan_message(s, a, e);
+            else
+                (void)scan_skip(s, NULL);
+        }
+    } else {
+        (void)answer_text(s, a, &t);
+        set_once(&e->message, t);
+    }
+}
+
 /* One member of an error object or of a bare envelope. */
 static void scan_error_member(struct scan *s, struct arena *a, struct wire_error *e, struct text key)
 {
     struct text t = TEXT_NONE;
 
     if (KEY_IS(key, "message") || KEY_IS(key, "detail") || KEY_IS(key, "Message")) {
-        (void)answer_text(s, a, &t);
-        set_once(&e->message, t);
+        scan_message(s, a, e);
     } else if (KEY_IS(key, "type") || KEY_IS(key, "error_type") || KEY_IS(key, "status")) {
         if (scan_peek(s) == SCAN_NUMBER)
             (void)scan_code(s, a, e); /* Azure's "status": 400 */

@@ -251,6 +251,13 @@ static void why_tells_and_hides(void **state)
          "HTTP 401: key '***' and ***; task-force stays"},
         {401, ERR("null", "t", "key dapi0123456789 or AQ.Ab8xyz, tgp_v1_abc; FAQ.html stays"),
          "HTTP 401: key *** or ***, ***; FAQ.html stays"},
+        {422,
+         "{\"detail\":[{\"type\":\"missing\",\"loc\":[\"body\"],\"msg\":\"Field required\",\"input\":\"secret\"},{}]}",
+         "HTTP 422: Field required"},
+        {422,
+         "{\"object\":\"error\",\"message\":{\"detail\":[{\"type\":\"x\",\"msg\":\"Input should be "
+         "1\"}]},\"code\":null}",
+         "HTTP 422: Input should be 1"},
         {401, "  <html>401</html>", "HTTP 401: an HTML page"},
         {503, "upstream connect error", "HTTP 503: upstream connect error"},
         {503, "", "HTTP 503"},
