@@ -84,12 +84,14 @@ def own(tmp_path_factory):
 
 class Cut:
     """A TCP proxy to a broker that knows request frames. When a request of the API key `mute_after` has passed, no answer comes back
-    any more until is_mute is cleared, and those held back are lost with their connections."""
+    any more until is_mute is cleared, and those held back are lost with their connections. Produce requests to the topic `hold` wait
+    here, alone, until it is None."""
 
-    END_TXN = 26
+    PRODUCE, END_TXN = 0, 26
 
     def __init__(self, kafka):
         self.kafka, self.mute_after, self.is_mute, self.open = kafka, None, threading.Event(), True
+        self.hold, self.is_holding = None, threading.Event()
         self.listener = socket.create_server(("127.0.0.1", kafka.proxy_port))
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -108,10 +110,17 @@ class Cut:
             threading.Thread(target=self._answers, args=(upstream, client), daemon=True).start()
 
     def _requests(self, client, upstream):
-        data = b""
+        data, held = b"", []
+        client.settimeout(0.1)
         try:
             while True:
-                part = client.recv(1 << 16)
+                if self.hold is None:
+                    while held:
+                        upstream.sendall(held.pop(0))
+                try:
+                    part = client.recv(1 << 16)
+                except TimeoutError:
+                    continue
                 if not part:
                     break
                 data += part
@@ -121,7 +130,11 @@ class Cut:
                         break
                     if key == self.mute_after:
                         self.is_mute.set()
-                    upstream.sendall(data[:4 + size])
+                    if key == self.PRODUCE and self.hold is not None and self.hold in data[:4 + size]:
+                        held.append(data[:4 + size])
+                        self.is_holding.set()
+                    else:
+                        upstream.sendall(data[:4 + size])
                     data = data[4 + size:]
         except OSError:
             pass
@@ -146,6 +159,7 @@ class Cut:
 
     def close(self):
         self.open = False
+        self.listener.shutdown(socket.SHUT_RDWR)  # else the thread in accept() would keep the port
         self.listener.close()
 
 
@@ -481,6 +495,29 @@ def test_at_least_once_tells_of_each_batch_before_its_offsets(bed):
     d.stop()
     assert "kafka_producer_rebuilt" in (bed.where / "driver-0.log").read_text()
     assert sum(about_batches(bed, topic).values()) == 300
+
+
+def test_at_least_once_offsets_wait_for_what_is_told_of_the_batch(own, cut, tmp_path):
+    """The results have arrived, the record about their batch has not: no offset is committed. Then it has, and all are."""
+    bed = Bed(own.at, tmp_path)
+    bed.create(1)
+    topic = f"about-{bed.group}"
+    bed.create(1, topic=topic)
+    cut.hold = topic.encode()
+    d = Driver(bed, "-a", "-c", topic, "-d", 5, "-i", 50, brokers=f"127.0.0.1:{own.proxy_port}")
+    d.wait_for("assigned")
+    bed.send(range(100))
+    check_exactly_once(bed.read(100), 100)
+    assert cut.is_holding.wait(20)
+    time.sleep(1)  # for a commit that must not come: 20 intervals
+    assert bed.committed()[0][0] < 0
+    cut.hold = None
+    end = time.monotonic() + 30
+    while bed.committed()[0][0] != 100:
+        assert time.monotonic() < end, "held back for good"
+        time.sleep(0.1)
+    d.stop()
+    assert sum(about_batches(bed, topic).values()) == 100
 
 
 def test_record_above_the_limit_is_named(bed):
