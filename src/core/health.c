@@ -18,6 +18,8 @@
 enum {
     POLL_US = 1000000,         /* how often the fleet's store is asked while another worker tries */
     PROBE_SLACK_US = 10000000, /* beside the model's total timeout: waiting for its permit */
+    RETURN_US = 1000,          /* how long the word stands that gives a try back */
+    TOLD_PER_TURN = 256,       /* calls; a breaker may have let thousands wait */
 };
 
 static const char *const state_names[] = {
@@ -78,13 +80,14 @@ static void tell_all(struct breaker *b, struct list *gates)
 static void on_wake(void *arg)
 {
     struct health *h = arg;
-    struct list *it;
 
-    while ((it = list_take_first(&h->told)) != NULL) {
-        struct gate *g = LIST_ENTRY(it, struct gate, link);
+    for (int i = 0; i < TOLD_PER_TURN && !list_is_empty(&h->told); i++) {
+        struct gate *g = LIST_ENTRY(list_take_first(&h->told), struct gate, link);
 
         g->moved(g->arg);
     }
+    if (!list_is_empty(&h->told))
+        loop_wake(h->loop, &h->wake);
 }
 
 static void set_state(struct breaker *b, enum breaker_state state)
@@ -148,13 +151,32 @@ static void choose(struct breaker *b, struct gate *g)
     b->prober = g;
 }
 
-/* The try is ours: the one who waits longest makes it. Nobody: the next one who comes. */
+static void tell_fleet(struct breaker *b, enum probe_word word, int64_t ttl_us)
+{
+    struct probe p = {.word = word, .name = b->name, .ttl_us = ttl_us};
+
+    b->health->limiter->ops->probe(b->health->limiter, &p);
+}
+
+/* Nobody here makes the try that is ours (the worker drains, say): another worker need not wait for its end. */
+static void give_back(struct breaker *b)
+{
+    set_state(b, BREAKER_OPEN);
+    b->has_leave = false;
+    b->until_us = now_us(b) + 2 * RETURN_US;
+    if (now_us(b) < b->leave_until_us)
+        tell_fleet(b, PROBE_BAD, RETURN_US);
+}
+
+/* The try is ours: the one who waits longest makes it. */
 static void hand_on(struct breaker *b)
 {
     if (b->prober == NULL && !list_is_empty(&b->waiting))
         choose(b, LIST_ENTRY(b->waiting.next, struct gate, link));
     if (b->prober != NULL)
         health_tell(b, b->prober);
+    else
+        give_back(b);
 }
 
 static void on_probe(struct probe *p, void *arg)
@@ -190,13 +212,6 @@ static void ask_leave(struct breaker *b)
     b->health->limiter->ops->probe(b->health->limiter, &b->probe);
 }
 
-static void tell_fleet(struct breaker *b, enum probe_word word)
-{
-    struct probe p = {.word = word, .name = b->name, .ttl_us = b->health->conf.open_us};
-
-    b->health->limiter->ops->probe(b->health->limiter, &p);
-}
-
 static void on_timer(void *arg)
 {
     struct breaker *b = arg;
@@ -205,16 +220,6 @@ static void on_timer(void *arg)
         return;
     choose(b, LIST_ENTRY(b->waiting.next, struct gate, link));
     ask_leave(b);
-}
-
-/* A try that nobody used within its time is not ours any more. */
-static void expire_leave(struct breaker *b)
-{
-    if (b->state != BREAKER_HALF_OPEN || b->prober != NULL || now_us(b) < b->leave_until_us)
-        return;
-    set_state(b, BREAKER_OPEN);
-    b->has_leave = false;
-    b->until_us = now_us(b);
 }
 
 /* --- the calls' side --- */
@@ -239,13 +244,8 @@ enum gate_answer health_enter(struct health *h, const struct model *m, struct ga
         g->state = GATE_PASSED;
         return GATE_GO;
     }
-    expire_leave(b);
     if (b->state == BREAKER_CLOSED || (b->prober == g && b->has_leave))
         return pass(b, g);
-    if (b->prober == NULL && b->has_leave) {
-        b->prober = g;
-        return pass(b, g);
-    }
     if (b->prober == NULL && !b->is_asking && now_us(b) >= b->until_us) {
         choose(b, g);
         ask_leave(b);
@@ -296,10 +296,10 @@ static void end_probe(struct breaker *b, const struct outcome *o)
     if (sign == SIGN_BAD || sign == SIGN_SILENT) {
         b->failures = 1;
         open_breaker(b, o);
-        tell_fleet(b, PROBE_BAD);
+        tell_fleet(b, PROBE_BAD, b->health->conf.open_us);
     } else {
         close_breaker(b, "probe");
-        tell_fleet(b, PROBE_GOOD);
+        tell_fleet(b, PROBE_GOOD, b->health->conf.open_us);
     }
 }
 
@@ -325,7 +325,7 @@ bool health_is_passable(const struct health *h, const struct model *m)
 
     if (b == NULL || b->state == BREAKER_CLOSED)
         return true;
-    return b->prober == NULL && !b->is_asking && (b->has_leave || now_us(b) >= b->until_us);
+    return b->prober == NULL && !b->is_asking && now_us(b) >= b->until_us;
 }
 
 int64_t health_opens_at_us(const struct health *h, const struct model *m)

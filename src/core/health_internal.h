@@ -23,9 +23,9 @@ struct breaker {
     struct list waiting;
     struct list passed; /* let through, not sent yet */
     struct gate *prober;
-    bool has_leave; /* the fleet's one try is ours, until leave_until_us */
-    int64_t leave_until_us;
-    int64_t probe_us; /* longest time a probe may take */
+    bool has_leave;         /* the fleet's one try is ours, and `prober` makes it: half open */
+    int64_t leave_until_us; /* the others wait for it until then */
+    int64_t probe_us;       /* longest time a probe may take */
     bool is_asking;
     struct probe probe;
     struct timer timer;

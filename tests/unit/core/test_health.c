@@ -34,6 +34,7 @@ struct store {
     int n_asked;
     enum probe_word told; /* last word about an end */
     int n_told;
+    int64_t told_ttl_us;
     char name[80];
 };
 
@@ -67,6 +68,7 @@ static void store_probe(struct limiter *l, struct probe *p)
     assert_true(p->ttl_us > 0 && strlen(p->name) > 0 && strlen(p->name) <= 64);
     if (p->word != PROBE_ASK) {
         store.told = p->word;
+        store.told_ttl_us = p->ttl_us;
         store.n_told++;
         return;
     }
@@ -303,10 +305,18 @@ static void test_a_probe_is_handed_on(void **state)
     assert_int_equal(callers[2].n_moved, 1);
     health_leave(health, &callers[2].gate);
     assert_int_equal(store.n_asked, 1);
-    assert_true(health_is_passable(health, &models[0])); /* nobody left: the next who comes */
+    assert_int_equal(store.n_told, 1); /* nobody left: given back, so that another worker need not wait */
+    assert_int_equal(store.told, PROBE_BAD);
+    assert_int_equal(store.told_ttl_us, 1000);
+    assert_int_equal(health_breaker_state(health, 0), BREAKER_OPEN);
+    assert_int_equal(enter(0), GATE_SHUT); /* the word stands for a moment */
+    run_for(2001);
+    assert_int_equal(store.n_asked, 2);
     assert_int_equal(enter(0), GATE_GO);
     assert_int_equal(send_one(0), BREAKER_HALF_OPEN);
     report(0, FAULT_NONE);
+    assert_int_equal(store.told, PROBE_GOOD);
+    assert_int_equal(store.told_ttl_us, conf.open_us);
 }
 
 /* While the answer is on its way the call goes: the next one that waits takes its place. */
@@ -324,7 +334,7 @@ static void test_the_asker_leaves(void **state)
     assert_int_equal(enter(1), GATE_GO);
 }
 
-/* A leave that nobody uses ends; the store is asked again. */
+/* A leave that comes when nobody waits any more is given back; the store is asked again. */
 static void test_d22_an_unused_leave_ends(void **state)
 {
     (void)state;
@@ -333,8 +343,9 @@ static void test_d22_an_unused_leave_ends(void **state)
     assert_int_equal(enter(0), GATE_HOLD);
     health_leave(health, &callers[0].gate);
     run_for(1);
-    assert_int_equal(health_breaker_state(health, 0), BREAKER_HALF_OPEN);
-    run_for(31 * SECOND);
+    assert_int_equal(health_breaker_state(health, 0), BREAKER_OPEN);
+    assert_int_equal(store.n_told, 1);
+    run_for(2000);
     assert_int_equal(enter(0), GATE_HOLD);
     run_for(1);
     assert_int_equal(store.n_asked, 2);
