@@ -320,6 +320,20 @@ static void check_default_provider(struct config_loader *l)
                      "jobs.default_provider: there is no provider '%s'", c->jobs.default_provider);
 }
 
+/* NULL: none. Aliases are no other model's id. */
+static const struct config_model *model_named(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_models; i++) {
+        if (strcmp(c->models[i].id, name) == 0)
+            return &c->models[i];
+        for (size_t k = 0; k < c->models[i].aliases.n; k++)
+            if (strcmp(c->models[i].aliases.items[k], name) == 0)
+                return &c->models[i];
+    }
+    return NULL;
+}
+
+/* Each model has one place in a chain: attempts are counted, journaled and named in the records by model. */
 static void check_fallbacks(struct config_loader *l, const struct config_object *o)
 {
     const struct config_model *m = model_of(o);
@@ -329,9 +343,18 @@ static void check_fallbacks(struct config_loader *l, const struct config_object 
     check_names(l, what, at, &m->fallbacks);
     if (m->fallbacks.n > MODEL_FALLBACKS_MAX)
         config_error(l->report, at, "%s: %zu models, at most %d", what, m->fallbacks.n, (int)MODEL_FALLBACKS_MAX);
-    for (size_t i = 0; i < m->fallbacks.n; i++)
-        if (strcmp(m->fallbacks.items[i], m->id) == 0)
-            config_error(l->report, at, "%s: '%s' is the model itself", what, m->id);
+    for (size_t i = 0; i < m->fallbacks.n; i++) {
+        const char *const *names = (const char *const *)m->fallbacks.items;
+        const struct config_model *f = model_named(l->config, names[i]);
+
+        if (f == NULL)
+            continue;
+        if (f == m)
+            config_error(l->report, at, "%s: '%s' is the model itself", what, names[i]);
+        for (size_t k = 0; k < i; k++)
+            if (model_named(l->config, names[k]) == f)
+                config_error(l->report, at, "%s: '%s' is '%s', which is there already", what, names[i], names[k]);
+    }
 }
 
 static void check_keys(struct config_loader *l, const struct config_object *o)

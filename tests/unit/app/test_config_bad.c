@@ -257,6 +257,13 @@ static const struct bad_case cases[] = {
      "tutti.yaml:4:24: error: jobs.default_models: there is no model 'chatgtp' (did you mean 'chatgpt'?)\n"
      "jobs: {default_models: [chatgtp]}\n"
      "                       ^\n"},
+    {PROVIDER "models:\n  a: {provider: p, aliases: [x], fallbacks: [b, y, x]}\n  b: {provider: p, aliases: [y]}\n",
+     "tutti.yaml:3:45: error: models.a.fallbacks: 'y' is 'b', which is there already\n"
+     "  a: {provider: p, aliases: [x], fallbacks: [b, y, x]}\n"
+     "                                            ^\n"
+     "tutti.yaml:3:45: error: models.a.fallbacks: 'x' is the model itself\n"
+     "  a: {provider: p, aliases: [x], fallbacks: [b, y, x]}\n"
+     "                                            ^\n"},
     {PROVIDER "models:\n  a: {provider: p, fallbacks: [a, bb]}\n  b: {provider: p}\njobs: {default_provider: q}\n",
      "tutti.yaml:3:31: error: models.a.fallbacks: there is no model 'bb'\n"
      "  a: {provider: p, fallbacks: [a, bb]}\n"
