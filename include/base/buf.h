@@ -27,6 +27,9 @@ void buf_add(struct buf *b, const void *bytes, size_t len);
 void buf_add_str(struct buf *b, const char *s);
 void buf_add_char(struct buf *b, char c);
 void buf_add_i64(struct buf *b, int64_t v);
+/* The digits of `v`, NUL-terminated, somewhere inside `space`: snprintf() takes ten times as long. */
+enum { BUF_I64_BYTES = 24 };
+const char *buf_i64(char space[BUF_I64_BYTES], int64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Gives back the storage that this thread keeps for its next buffers; before a thread ends. */
 void buf_trim(void);

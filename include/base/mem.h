@@ -43,6 +43,8 @@ void *arena_zero(struct arena *a, size_t bytes) __attribute__((returns_nonnull))
 char *arena_copy(struct arena *a, const void *bytes, size_t len) __attribute__((returns_nonnull));
 /* Copies a string; NULL stays NULL. */
 char *arena_strdup(struct arena *a, const char *s);
+/* Joins the strings given, the last argument NULL; for where formatting would be felt. */
+char *arena_join(struct arena *a, const char *first, ...) __attribute__((sentinel, returns_nonnull));
 /* Formats into the arena. */
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3), returns_nonnull));
 /* Gives back what this thread keeps ready for its next arenas and buffers (a few MiB); before a thread ends. */

@@ -96,7 +96,7 @@ int buf_reserve(struct buf *b, size_t more)
 
 void buf_add(struct buf *b, const void *bytes, size_t len)
 {
-    if (buf_reserve(b, len) < 0)
+    if (len >= b->cap - b->len && buf_reserve(b, len) < 0) /* cap is at most max + 1: what fits is within both */
         return;
     if (len > 0)
         memcpy(b->p + b->len, bytes, len);
@@ -111,22 +111,33 @@ void buf_add_str(struct buf *b, const char *s)
 
 void buf_add_char(struct buf *b, char c)
 {
-    buf_add(b, &c, 1);
+    if (b->cap - b->len < 2 && buf_reserve(b, 1) < 0)
+        return;
+    b->p[b->len++] = c;
+    b->p[b->len] = '\0';
 }
 
-void buf_add_i64(struct buf *b, int64_t v)
+const char *buf_i64(char space[BUF_I64_BYTES], int64_t v)
 {
-    char digits[24];
-    char *p = digits + sizeof(digits);
+    char *p = space + BUF_I64_BYTES;
     uint64_t rest = v < 0 ? -(uint64_t)v : (uint64_t)v; /* INT64_MIN has no positive twin */
 
+    *--p = '\0';
     do {
         *--p = (char)('0' + rest % 10);
         rest /= 10;
     } while (rest > 0);
     if (v < 0)
         *--p = '-';
-    buf_add(b, p, (size_t)(digits + sizeof(digits) - p));
+    return p;
+}
+
+void buf_add_i64(struct buf *b, int64_t v)
+{
+    char space[BUF_I64_BYTES];
+    const char *digits = buf_i64(space, v);
+
+    buf_add(b, digits, (size_t)(space + BUF_I64_BYTES - 1 - digits));
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

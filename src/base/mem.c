@@ -247,6 +247,29 @@ char *arena_strdup(struct arena *a, const char *s)
     return s == NULL ? NULL : arena_copy(a, s, strlen(s));
 }
 
+char *arena_join(struct arena *a, const char *first, ...)
+{
+    size_t len = 0;
+    va_list args;
+    char *text, *p;
+
+    va_start(args, first);
+    for (const char *s = first; s != NULL; s = va_arg(args, const char *))
+        len += strlen(s);
+    va_end(args);
+    p = text = arena_alloc(a, len + 1);
+    va_start(args, first);
+    for (const char *s = first; s != NULL; s = va_arg(args, const char *)) {
+        size_t n = strlen(s);
+
+        memcpy(p, s, n);
+        p += n;
+    }
+    va_end(args);
+    *p = '\0';
+    return text;
+}
+
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
     va_list args;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -134,13 +135,30 @@ static void test_storage_is_used_again(void **state)
     buf_trim();
 }
 
+static void test_digits(void **state)
+{
+    static const int64_t rows[] = {0, 7, -7, 10, 1234567890123, INT64_MAX, INT64_MIN};
+    char space[BUF_I64_BYTES], expected[32];
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 0);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        (void)snprintf(expected, sizeof(expected), "%lld", (long long)rows[i]);
+        assert_string_equal(buf_i64(space, rows[i]), expected);
+        buf_clear(&b);
+        buf_add_i64(&b, rows[i]);
+        assert_string_equal(b.p, expected);
+    }
+    buf_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append),
-        cmocka_unit_test(test_cap),
-        cmocka_unit_test(test_take),
-        cmocka_unit_test(test_storage_is_used_again),
+        cmocka_unit_test(test_append), cmocka_unit_test(test_cap),
+        cmocka_unit_test(test_take),   cmocka_unit_test(test_storage_is_used_again),
+        cmocka_unit_test(test_digits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

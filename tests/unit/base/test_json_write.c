@@ -92,9 +92,39 @@ static void test_usd(void **state)
     buf_done(&b);
 }
 
+/* Whatever the cap, nothing is written beyond it, and the buffer says that something is missing. */
+static void test_cap(void **state)
+{
+    static const char whole[] = "{\"plain\":\"0123456789\",\"escaped\":\"a\\nb\\\"c\",\"number\":-1234567,\"raw\":[1]}";
+
+    (void)state;
+    for (size_t cap = 1; cap < 80; cap++) {
+        struct json_write w;
+        struct buf b;
+
+        buf_init(&b, cap);
+        jw_init(&w, &b);
+        jw_open(&w, '{');
+        jw_kv_str(&w, "plain", "0123456789");
+        jw_kv_str(&w, "escaped", "a\nb\"c");
+        jw_kv_int(&w, "number", -1234567);
+        jw_kv_raw(&w, "raw", TEXT_LIT("[1]"));
+        jw_close(&w, '}');
+        assert_true(b.len <= cap);
+        assert_true(b.is_over == (cap < sizeof(whole) - 1));
+        if (!b.is_over)
+            assert_string_equal(b.p, whole);
+        buf_done(&b);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_document), cmocka_unit_test(test_usd)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_document),
+        cmocka_unit_test(test_usd),
+        cmocka_unit_test(test_cap),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,6 +103,7 @@ static void test_arena_text(void **state)
     assert_memory_equal(arena_copy(a, "a\0b", 3), "a\0b\0", 4);
     assert_string_equal(arena_copy(a, NULL, 0), "");
     assert_string_equal(arena_printf(a, "%d-%s", 7, "seven"), "7-seven");
+    assert_string_equal(arena_join(a, "one", "", "-", "two", NULL), "one-two");
     assert_int_equal(strlen(arena_printf(a, "%1000d", 1)), 1000);
     arena_free(a);
 }
