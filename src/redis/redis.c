@@ -5,7 +5,6 @@
 #include "redis.h"
 
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -98,8 +97,6 @@ static int push_command(struct redis *r, int argc, const char *const *argv, cons
     size_t room = UNSENT_MAX - (r->out.len < UNSENT_MAX ? r->out.len : UNSENT_MAX);
     size_t bytes = redis_net_unsent(r->net);
     int64_t deadline_us = loop_now_us(r->loop) + (timeout_us > 0 ? timeout_us : COMMAND_US);
-    char *command = NULL;
-    int len;
 
     for (int i = 0; i < argc && bytes <= room; i++) {
         size_t n = argv_len != NULL ? argv_len[i] : strlen(argv[i]);
@@ -108,11 +105,7 @@ static int push_command(struct redis *r, int argc, const char *const *argv, cons
     }
     if (bytes > room)
         return -ENOBUFS;
-    /* the cast: hiredis forgot the inner const, and does not write */
-    len = redisFormatCommandArgv(&command, argc, (const char **)(uintptr_t)argv, argv_len);
-    CHECK(len > 0);
-    buf_add(&r->out, command, (size_t)len);
-    redisFreeCommand(command);
+    redis_command_add(&r->out, argc, argv, argv_len);
     redis_queue_push(&r->queue, &(struct redis_pending){done, arg, deadline_us, loop_now_us(r->loop)});
     if (!timer_is_running(&r->deadline) || deadline_us < r->deadline.deadline_us)
         timer_start(r->loop, &r->deadline, deadline_us);
@@ -403,6 +396,7 @@ static void on_turn_end(void *arg)
 
     if (r->out.len == 0)
         return;
+    wake_cancel(&r->turn); /* another hook has just sent something: it needs no turn of its own any more */
     redis_net_write(r->net, r->out.p, r->out.len);
     r->queue.n_written = r->queue.n_sent;
     if (r->out.cap > OUT_KEEP_BYTES)

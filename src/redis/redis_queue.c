@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ring of commands that wait for their reply. It grows by doubling and never shrinks: a connection's window is
- * bounded by its output limit. Runs on the owner's loop thread. */
+/* Commands: how they are written, and the ring of those that wait for their reply. It grows by doubling and never
+ * shrinks: a connection's window is bounded by its output limit. Runs on the owner's loop thread. */
 #include "redis_queue.h"
 
 #include <string.h>
@@ -82,4 +82,25 @@ int64_t redis_queue_deadline(const struct redis_queue *q)
 void redis_queue_clear(struct redis_queue *q)
 {
     q->n_answered = q->n_written = q->n_sent;
+}
+
+static void write_size(struct buf *b, char kind, size_t n)
+{
+    buf_add_char(b, kind);
+    buf_add_i64(b, (int64_t)n);
+    buf_add(b, "\r\n", 2);
+}
+
+/* redisFormatCommandArgv() would do, but prints each length with sprintf() into a buffer that is copied once more: a
+ * fifteenth of the CPU of a call. */
+void redis_command_add(struct buf *b, int argc, const char *const *argv, const size_t *argv_len)
+{
+    write_size(b, '*', (size_t)argc);
+    for (int i = 0; i < argc; i++) {
+        size_t n = argv_len != NULL ? argv_len[i] : strlen(argv[i]);
+
+        write_size(b, '$', n);
+        buf_add(b, argv[i], n);
+        buf_add(b, "\r\n", 2);
+    }
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands of a connection that have no reply yet, in the order sent: a ring. Header and .c know no socket. */
+/* A command as the wire has it, and the commands of a connection that have no reply yet, in the order sent: a ring.
+ * Header and .c know no socket. */
 #ifndef REDIS_QUEUE_H
 #define REDIS_QUEUE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "redis.h"
 
 struct redis_pending {
@@ -28,6 +30,9 @@ struct redis_queue {
 /* A command's end in the metrics: its time, or that there was no good answer. name: conf.name of the connection. */
 void redis_pending_count(const struct redis_pending *p, const char *name, const struct redis_reply *reply,
                          int64_t now_us);
+
+/* Appends the command in RESP; argv_len NULL: strings. */
+void redis_command_add(struct buf *b, int argc, const char *const *argv, const size_t *argv_len);
 
 void redis_queue_done(struct redis_queue *q);
 void redis_queue_push(struct redis_queue *q, const struct redis_pending *p);
