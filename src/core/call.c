@@ -4,6 +4,7 @@
  * thread. */
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -34,6 +35,8 @@ static void on_gate(void *arg)
 
 void call_init(struct call *c, struct job *j, int member, int sample, struct text name, const struct model *model)
 {
+    char a[BUF_I64_BYTES], b[BUF_I64_BYTES];
+
     memset(c, 0, sizeof(*c));
     c->magic = CALL_MAGIC;
     c->job = j;
@@ -42,7 +45,7 @@ void call_init(struct call *c, struct job *j, int member, int sample, struct tex
     c->name = name;
     c->asked = c->model = model;
     /* stage:member:sample:round:ordinal; rounds come with plans of several stages */
-    c->key = arena_printf(j->arena, "answer:%d:%d:0:0", member, sample);
+    c->key = arena_join(j->arena, "answer:", buf_i64(a, member), ":", buf_i64(b, sample), ":0:0", NULL);
     c->attempt = 1;
     list_init(&c->attempts);
     list_init(&c->permit.link);

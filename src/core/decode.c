@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -227,6 +228,8 @@ static struct text find_document(struct decode *d, struct outline *o)
 
 static void default_job_id(struct job *j, struct job_spec *spec)
 {
+    char a[BUF_I64_BYTES], b[BUF_I64_BYTES];
+
     spec->has_own_id = spec->job_id != NULL;
     if (spec->has_own_id)
         return;
@@ -245,7 +248,8 @@ static void default_job_id(struct job *j, struct job_spec *spec)
         if (spec->has_own_id)
             return;
     }
-    spec->job_id = arena_printf(j->arena, "%s/%d/%lld", j->pos.topic, j->pos.partition, (long long)j->pos.offset);
+    spec->job_id =
+        arena_join(j->arena, j->pos.topic, "/", buf_i64(a, j->pos.partition), "/", buf_i64(b, j->pos.offset), NULL);
 }
 
 static void read_document(struct decode *d, struct text bytes, const struct outline *o)

@@ -4,7 +4,6 @@
 #include "core/inflight.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <uthash.h>
 
@@ -41,10 +40,21 @@ int64_t stats_window_ms(int64_t at_ms)
 /* False: too long to be counted. */
 static bool make_key(char out[KEY_BYTES], const char *provider, const char *request_model, const char *vendor_model)
 {
-    int n = snprintf(out, KEY_BYTES, "%s\x1f%s\x1f%s", provider != NULL ? provider : "", request_model,
-                     vendor_model != NULL ? vendor_model : "");
+    const char *const parts[] = {provider, request_model, vendor_model};
+    char *p = out;
 
-    return n > 0 && n < KEY_BYTES;
+    for (int i = 0; i < 3; i++) {
+        size_t len = parts[i] != NULL ? strlen(parts[i]) : 0;
+
+        if (len + 1 > (size_t)(out + KEY_BYTES - p))
+            return false;
+        if (len > 0)
+            memcpy(p, parts[i], len);
+        p += len;
+        *p++ = '\x1f';
+    }
+    p[-1] = '\0';
+    return true;
 }
 
 /* Enters the windows up to now: what was under way all the time is the most they have seen so far. A clock that was

@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/buf.h"
 #include "base/digest.h"
 #include "base/mem.h"
 
@@ -17,33 +17,64 @@ enum {
 #define YEAR_9999_MS   INT64_C(253402300799999)
 #define DOUBLE_INT_MAX ((INT64_C(1) << 53) - 1)
 
+/* `width` digits of `v`, ended at `p`. */
+static char *put_digits(char *p, int width, int64_t v)
+{
+    for (int i = width - 1; i >= 0; i--) {
+        p[i] = (char)('0' + v % 10);
+        v /= 10;
+    }
+    return p + width;
+}
+
+/* Written twice per record: strftime() and snprintf() took more than the whole rest of a record's headers. The date is
+ * counted from March, so that the leap day is a year's last.
+ * source  the proleptic Gregorian calendar: 146097 days in 400 years, 1970-01-01 is day 719468 after 0000-03-01 */
 void record_timestamp(int64_t epoch_ms, char out[TIMESTAMP_CHARS + 1])
 {
     int64_t ms = epoch_ms < 0 ? 0 : epoch_ms > YEAR_9999_MS ? YEAR_9999_MS : epoch_ms;
-    time_t s = (time_t)(ms / 1000);
-    struct tm tm;
-    char date[20];
+    int64_t s = ms / 1000, days = s / 86400 + 719468;
+    int64_t era = days / 146097, day = days % 146097;
+    int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    int64_t month;
+    char *p = out;
 
-    gmtime_r(&s, &tm);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out, TIMESTAMP_CHARS + 1, "%s.%03uZ", date, (unsigned)(ms % 1000) % 1000U);
+    day -= 365 * year + year / 4 - year / 100; /* of the year */
+    month = (5 * day + 2) / 153;
+    day -= (153 * month + 2) / 5; /* of the month */
+    p = put_digits(p, 4, era * 400 + year + (month >= 10));
+    *p++ = '-';
+    p = put_digits(p, 2, month < 10 ? month + 3 : month - 9);
+    *p++ = '-';
+    p = put_digits(p, 2, day + 1);
+    *p++ = 'T';
+    p = put_digits(p, 2, s / 3600 % 24);
+    *p++ = ':';
+    p = put_digits(p, 2, s / 60 % 60);
+    *p++ = ':';
+    p = put_digits(p, 2, s % 60);
+    *p++ = '.';
+    p = put_digits(p, 3, ms % 1000);
+    *p++ = 'Z';
+    *p = '\0';
 }
 
 void record_event_id(const struct job *j, const char *kind, const struct call *c, const struct attempt *a, char out[37])
 {
-    char partition[16], offset[24], member[16] = "", sample[16] = "", ordinal[16] = "", number[16] = "";
-    const char *parts[] = {
-        j->env->group, j->pos.topic,         partition, offset, kind, c != NULL ? "answer" : "", member,
-        sample,        c != NULL ? "0" : "", ordinal,   number};
+    char partition[BUF_I64_BYTES], offset[BUF_I64_BYTES], member[BUF_I64_BYTES], sample[BUF_I64_BYTES],
+        ordinal[BUF_I64_BYTES], number[BUF_I64_BYTES];
+    const char *parts[] = {j->env->group,
+                           j->pos.topic,
+                           buf_i64(partition, j->pos.partition),
+                           buf_i64(offset, j->pos.offset),
+                           kind,
+                           c != NULL ? "answer" : "",
+                           c != NULL ? buf_i64(member, c->member) : "",
+                           c != NULL ? buf_i64(sample, c->sample) : "",
+                           c != NULL ? "0" : "",
+                           c != NULL ? buf_i64(ordinal, a->ordinal) : "",
+                           c != NULL ? buf_i64(number, a->number) : ""};
 
-    snprintf(partition, sizeof(partition), "%d", j->pos.partition);
-    snprintf(offset, sizeof(offset), "%lld", (long long)j->pos.offset);
-    if (c != NULL) {
-        snprintf(member, sizeof(member), "%d", c->member);
-        snprintf(sample, sizeof(sample), "%d", c->sample);
-        snprintf(ordinal, sizeof(ordinal), "%d", a->ordinal);
-        snprintf(number, sizeof(number), "%d", a->number);
-    }
     digest_uuid8(parts, ARRAY_LEN(parts), out);
 }
 
@@ -158,7 +189,7 @@ void record_add(struct job *j, enum output output, const char *type, const char 
     struct record *r = arena_zero(a, sizeof(*r));
     struct message_header *h = arena_zero(a, sizeof(*h) * HEADERS_MAX);
     char ts[TIMESTAMP_CHARS + 1];
-    char *source = arena_printf(a, "/tutti/%s/%s", j->env->group, j->env->worker_id);
+    char *source = arena_join(a, "/tutti/", j->env->group, "/", j->env->worker_id, NULL);
 
     record_timestamp(ended_ms, ts);
     add_header(r, h, "content-type", "application/json", 16);

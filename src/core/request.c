@@ -3,9 +3,9 @@
 #include "core/request.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/digest.h"
 #include "base/mem.h"
 #include "core/job.h"
@@ -64,12 +64,11 @@ static int64_t max_output_tokens(const struct call *c)
 static const char *idempotency_key(const struct call *c)
 {
     const struct position *pos = &c->job->pos;
-    char partition[16], offset[32];
-    const char *parts[] = {c->job->env->group, pos->topic, partition, offset, c->key};
+    char partition[BUF_I64_BYTES], offset[BUF_I64_BYTES];
+    const char *parts[] = {c->job->env->group, pos->topic, buf_i64(partition, pos->partition),
+                           buf_i64(offset, pos->offset), c->key};
     char *out = arena_alloc(c->job->arena, UUID_CHARS + 1);
 
-    snprintf(partition, sizeof(partition), "%d", pos->partition);
-    snprintf(offset, sizeof(offset), "%lld", (long long)pos->offset);
     digest_uuid8(parts, sizeof(parts) / sizeof(parts[0]), out);
     return out;
 }

@@ -96,21 +96,24 @@ bool window_has_room(const struct window *w)
     return w->next - w->base < WINDOW_SPAN;
 }
 
-/* The bits from the base on as bytes, least significant bit first; returns how many bytes up to the last set bit. */
+/* The bits from the base on as bytes, least significant bit first; returns how many bytes up to the last set bit. The
+ * base stands anywhere in its word, so each word of the result is made of two. */
 static size_t done_bytes(const struct window *w, uint8_t out[WINDOW_SPAN / 8])
 {
+    const size_t n_words = WINDOW_SPAN / 64;
+    size_t first = (uint64_t)w->base % WINDOW_SPAN / 64;
+    unsigned shift = (uint64_t)w->base % 64;
     size_t used = 0;
 
     memset(out, 0, WINDOW_SPAN / 8);
-    for (int64_t i = 0; i < WINDOW_SPAN; i++) {
-        if ((i & 63) == 0 && ((uint64_t)(w->base + i) % 64) == 0 &&
-            w->done[((uint64_t)(w->base + i) % WINDOW_SPAN) / 64] == 0) {
-            i += 63; /* an aligned empty word */
-            continue;
-        }
-        if (bit_get(w->done, w->base + i)) {
-            out[i / 8] |= (uint8_t)(1U << (i % 8));
-            used = (size_t)i / 8 + 1;
+    for (size_t i = 0; i < n_words; i++) {
+        uint64_t word = w->done[(first + i) % n_words] >> shift;
+
+        if (shift > 0)
+            word |= w->done[(first + i + 1) % n_words] << (64 - shift);
+        for (size_t k = 0; word != 0; k++, word >>= 8) {
+            out[i * 8 + k] = (uint8_t)word;
+            used = i * 8 + k + 1;
         }
     }
     return used;

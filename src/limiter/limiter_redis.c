@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -23,7 +24,7 @@ enum {
     LOG_PERIOD_US = 10000000,
     FIXED_ARGS = 27, /* FCALL, function, 2, two keys, and the 22 arguments before the costs */
     KEY_MAX = 192,
-    NUMBER_MAX = 24,
+    NUMBER_MAX = BUF_I64_BYTES,
 };
 
 struct limiter_redis {
@@ -60,8 +61,7 @@ static void add_word(struct words *w, const char *s)
 
 static void add_number(struct words *w, int64_t value)
 {
-    (void)snprintf(w->text[w->n], NUMBER_MAX, "%" PRId64, value);
-    add_word(w, w->text[w->n]);
+    add_word(w, buf_i64(w->text[w->n], value));
 }
 
 /* A server that answers but does not do its work counts as away. q: the pool, NULL: all. */

@@ -81,8 +81,8 @@ const char *build_url(struct arena *a, const char *base_url, const char *version
 
     while (len > 0 && base_url[len - 1] == '/')
         len--;
-    return arena_printf(a, "%.*s%s%s%s", (int)len, base_url, has_version(base_url, len) ? "" : version, path,
-                        base_url + path_len);
+    return arena_join(a, arena_copy(a, base_url, len), has_version(base_url, len) ? "" : version, path,
+                      base_url + path_len, NULL);
 }
 
 void build_drop(struct building *b, struct text name)

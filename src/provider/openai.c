@@ -242,7 +242,7 @@ static void openai_sign(const char *api_key, int64_t wall_ms, struct arena *a, s
     if (ends_in(host_of(w->url), ".azure.com") && strncmp(api_key, "eyJ", 3) != 0)
         build_header(w, "api-key", arena_strdup(a, api_key));
     else
-        build_header(w, "Authorization", arena_printf(a, "Bearer %s", api_key));
+        build_header(w, "Authorization", arena_join(a, "Bearer ", api_key, NULL));
 }
 
 const struct provider_ops openai_ops = {

@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <time.h>
+
 #include "unit/core/record_rig.h"
 
 static void test_least(void **state)
@@ -39,8 +42,8 @@ static void test_least(void **state)
         {"cost_complete", "true"}, {"error_code", "\"unknown_model\""},
         {"error_message", "\"none of the models is configured\""}, {"error_retryable", "false"},
         {"source_topic", "\"tutti.jobs\""}, {"source_partition", "3"}, {"source_offset", "42"}, {"source_key", "null"},
-        {"prompt", "null"}, {"worker_id", "\"host-1\""}, {"build", "\"abc\""}, {"trace_id", "null"},
-        {"labels", "null"}, {"job_metadata", "null"},
+        {"prompt", "null"}, {"worker_id", "\"host-1\""}, {"build", "\"abc\""}, {"trace_id", "null"}, {"labels", "null"},
+        {"job_metadata", "null"},
         {"answers/0",
          "{\"stage\":\"answer\",\"member\":0,\"sample\":0,\"request_model\":\"a\",\"served_model\":null,"
          "\"vendor_model\":null,\"provider\":null,\"fallback_index\":0,\"status\":\"error\",\"answer\":null,"
@@ -238,6 +241,25 @@ static void test_timestamps(void **state)
     }
 }
 
+/* Every day for 400 years and more, beside the C library's calendar. */
+static void test_timestamps_of_all_days(void **state)
+{
+    char out[TIMESTAMP_CHARS + 1], date[32], expected[TIMESTAMP_CHARS + 32];
+
+    (void)state;
+    for (int64_t day = 0; day < 150000; day++) {
+        int64_t second_of_day = day * 7919 % 86400, ms = day % 1000;
+        time_t s = (time_t)(day * 86400 + second_of_day);
+        struct tm tm;
+
+        gmtime_r(&s, &tm);
+        (void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+        (void)snprintf(expected, sizeof(expected), "%s.%03dZ", date, (int)ms);
+        record_timestamp(s * 1000 + ms, out);
+        assert_string_equal(out, expected);
+    }
+}
+
 static const struct {
     const char *code;
     enum fault fault;
@@ -376,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_foreign_bytes),
         cmocka_unit_test(test_large_numbers),
         cmocka_unit_test(test_timestamps),
+        cmocka_unit_test(test_timestamps_of_all_days),
         cmocka_unit_test(test_retryable),
         cmocka_unit_test(test_cost_complete),
         cmocka_unit_test(test_model_is_gone),
