@@ -66,6 +66,17 @@ static const struct cli_flag init_flags[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct cli_flag status_flags[] = {
+    {"url", 0, "URL", "where it listens [http://<admin.listen>]"},
+    {"quiet", 'q', NULL, "no output, only the exit code: for health checks"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct cli_flag service_flags[] = {
+    {"url", 0, "URL", "where the service listens [http://<admin.listen>]"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct cli_command commands[] = {
     {.name = "dev",
      .help = "everything in one process: Kafka in memory, simulated models, the service",
@@ -157,6 +168,32 @@ static const struct cli_command commands[] = {
      .details = "check prints what each limit promises: B the bucket, r the refill, U* the share that can be used.\n"
                 "docs writes docs/configuration.md to stdout.\n",
      .run = cmd_config},
+    {.name = "status",
+     .help = "how the running service does, by its own word",
+     .usage = "[--quiet] [--url URL] [-c FILE] [--json]",
+     .examples = "tutti status                          # the service of ./tutti.yaml, or of 'tutti dev'\n"
+                 "tutti status --quiet && echo ready    # as a health check\n"
+                 "tutti status --url http://10.0.0.7:8088 --json | jq .verdict\n",
+     .details = "Exit code 0 ready or degraded (/readyz is 200), 1 not ready, 69 nobody answers.\n",
+     .flags = status_flags,
+     .run = cmd_status},
+    {.name = "models",
+     .help = "every model: names, key, limits, price, and is it available",
+     .usage = "ls [--url URL] [-c FILE] [--json]",
+     .examples = "tutti models ls\n"
+                 "tutti models ls --json | jq '.models[] | select(.available | not) | {model, reason}'\n",
+     .details = "By the configuration, and by the service where one answers at admin.listen: its breakers and last\n"
+                "outcomes. No model is called to find out.\n",
+     .flags = service_flags,
+     .run = cmd_models},
+    {.name = "limits",
+     .help = "the pools of limits: what is left, who waits, what is paused",
+     .usage = "ls [--url URL] [-c FILE] [--json]",
+     .examples = "tutti limits ls                       # by the service at admin.listen, else by redis.url\n"
+                 "tutti limits ls --json | jq '.limits[] | select(.paused_ms > 0)'\n",
+     .details = "Models that share a provider's key and model name share a pool. Nothing is changed.\n",
+     .flags = service_flags,
+     .run = cmd_limits},
     {.name = "doctor",
      .help = "look at everything the service needs, and say what to do",
      .usage = "[-c FILE] [--json]",
