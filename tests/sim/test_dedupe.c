@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Job ids held against each other, on virtual time: of several records with one id and run, one is worked on, whoever
  * reads them and whenever a worker dies (D-23). */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/check.h"
 #include "base/metrics.h"
 #include "sim/behaviour.h"
@@ -275,6 +278,89 @@ static void test_what_has_begun_is_no_duplicate_of_a_later_one(void **state)
     world_done(&s.world);
 }
 
+enum { STORM_IDS = 150, STORM_COPIES = 3, STORM_PARTITIONS = 4 };
+
+static void disturb(struct world *w)
+{
+    struct crew *c = &w->crews[rng_below(&w->rng, 2)];
+    int first = c->index * 2;
+
+    if (rng_below(&w->rng, 2) == 0) {
+        world_crash(c);
+        world_run(w, rng_between(&w->rng, 0, 2 * SECOND));
+        CHECK(world_add_worker(w, first, 2) == c);
+    } else if (rng_below(&w->rng, 2) == 0) {
+        journal_mem_set_down(c->journal, true);
+        world_run(w, rng_between(&w->rng, 0, 2 * SECOND));
+        journal_mem_set_down(c->journal, false);
+    } else if (broker_mem_owns(c->broker, first) && world_take_away(c, first, rng_below(&w->rng, 2) == 0)) {
+        broker_mem_assign(c->broker, first);
+    }
+}
+
+/* Results of each id; there is never more than one of a position (world_tally). */
+static void count_results(const struct world *w, int counts[STORM_IDS])
+{
+    int n;
+    const struct mem_record *records = mem_topics_records(w->topics, &n);
+
+    memset(counts, 0, sizeof(*counts) * STORM_IDS);
+    for (int i = 0; i < n; i++) {
+        json_t *r;
+
+        if (records[i].output != OUT_RESULTS)
+            continue;
+        r = json_loadb(records[i].value, records[i].value_len, 0, NULL);
+        counts[strtol(str(r, "job_id"), NULL, 10)]++;
+        json_decref(r);
+    }
+}
+
+/* Copies on both workers, through crashes, rebalances, outages and aborted commits. Remembered long enough, one of each
+ * is worked on; forgotten in between, more may be, but they never all make way for each other. */
+static void test_of_all_copies_one_is_left(void **state)
+{
+    static const struct line lines[] = {{"m-b", 0, {.act = ACT_500, .latency_us = 400000}}};
+    static const int64_t times[] = {HOUR, 300000, SECOND};
+    const char *seed = getenv("SIM_SEED");
+    int counts[STORM_IDS];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        struct script s;
+        struct world *w = &s.world;
+        struct tally t;
+
+        setup_dedupe(&s, lines, 1, STORM_PARTITIONS);
+        if (seed != NULL)
+            rng_seed(&w->rng, strtoull(seed, NULL, 10));
+        w->dedupe_us = times[i];
+        w->abort_per_mille = 200;
+        w->journal_write_us = 2000;
+        w->worker.max_in_flight = 20;
+        world_add_worker(w, 0, 2);
+        world_add_worker(w, 2, 2);
+        for (int k = 0; k < STORM_IDS * STORM_COPIES; k++) {
+            char id[16];
+
+            snprintf(id, sizeof(id), "%d", k / STORM_COPIES);
+            add(w, (int)rng_below(&w->rng, STORM_PARTITIONS), id);
+            if (k % 30 == 29) {
+                world_run(w, rng_between(&w->rng, 100000, SECOND));
+                disturb(w);
+            }
+        }
+        assert_true(world_run_until_done(w, 600 * SECOND));
+        t = world_tally(w);
+        assert_int_equal(t.doubled + t.strays + t.dead + t.partial + t.failed, 0);
+        assert_in_range(ledger_paid_again(&w->ledger), 0, journal_store_lost(w->store, JOURNAL_RECORD)); /* kill -9 */
+        count_results(w, counts);
+        for (int id = 0; id < STORM_IDS; id++)
+            assert_in_range(counts[id], 1, times[i] == HOUR ? 1 : STORM_COPIES);
+        world_done(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_a_position_that_moves_stays_the_first),
         cmocka_unit_test(test_a_crash_while_the_question_is_open),
         cmocka_unit_test(test_what_has_begun_is_no_duplicate_of_a_later_one),
+        cmocka_unit_test(test_of_all_copies_one_is_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
