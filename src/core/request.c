@@ -132,16 +132,21 @@ int call_build_request(struct call *c)
     return 0;
 }
 
-/* An answer out of the journal has no request in this process: it is built again, only to see what it left out. */
+/* An answer out of the journal has no request in this process: it is built again, for who answered, only to see what it
+ * left out. */
 static bool has_dropped(struct call *c)
 {
+    const struct model *served;
     const char *why;
 
     if (c->model == NULL || list_is_empty(&c->attempts))
         return false;
-    if (!c->is_built) {
-        struct request q = request_of(c);
+    served = call_served(c, c->outcome);
+    if (!c->is_built || (served != NULL && served != c->model)) {
+        struct request q;
 
+        c->model = served != NULL ? served : c->model;
+        q = request_of(c);
         if (c->model->provider->ops->build(&q, c->job->arena, &c->wire, &why) < 0)
             c->wire.n_dropped = 0;
     }

@@ -293,6 +293,7 @@ static void crash_and_restart(struct world *w)
 /* A kill between the fallback's answer and the commit: what was paid is recalled, nobody is asked again. */
 static void test_a_fallbacks_answer_is_recalled(void **state)
 {
+    static const char *const refused[] = {"temperature"};
     struct route r;
     struct world *w = route_setup(&r, 1);
     json_t *result, *c;
@@ -302,7 +303,10 @@ static void test_a_fallbacks_answer_is_recalled(void **state)
     route_fallbacks(&r);
     route_rule(&r, (struct rule){.model = "m-a", .play = {ACT_401, 1000, 0, NULL}});
     route_rule(&r, (struct rule){.model = "m-d", .to_us = 5 * SECOND, .play = {ACT_SILENCE, 0, 0, NULL}});
-    offset = world_job(w, 0, "{\"prompt\":\"JOB:x\",\"models\":[\"a\",\"d\"]}"); /* d keeps the job from its end */
+    w->models[1].drop_params = refused;
+    w->models[1].n_drop_params = 1;
+    /* d keeps the job from its end */
+    offset = world_job(w, 0, "{\"prompt\":\"JOB:x\",\"models\":[\"a\",\"d\"],\"params\":{\"temperature\":0.5}}");
     world_add_worker(w, 0, 1);
     world_run(w, 3 * SECOND);
     assert_int_equal(w->ledger.n, 3);
@@ -317,6 +321,7 @@ static void test_a_fallbacks_answer_is_recalled(void **state)
     assert_string_equal(str(answer(result, 0), "served_model"), "b");
     assert_int_equal(num(answer(result, 0), "fallback_index"), 1);
     assert_true(has_reason(result, "stage_fallback"));
+    assert_true(has_reason(result, "param_dropped")); /* by b, not by a */
     assert_int_equal(ledger_count(&w->ledger, "m-a", NULL), 1);
     assert_int_equal(ledger_count(&w->ledger, "m-b", NULL), 1);
     assert_int_equal(w->ledger.paid_twice, 0);
