@@ -144,7 +144,7 @@ struct call {
     int key_slot;              /* provider key in use, index into model->provider->keys */
     bool has_key;              /* key_slot was chosen for this model */
     unsigned keys_tried;       /* bits of slots that the provider refused for this model */
-    unsigned given_up;         /* bits of fallback_index: models that have had all their attempts, or said no for good */
+    unsigned given_up;         /* bits of fallback_index: models that have had all their attempts, or refused */
     const char *key;           /* "answer:0:0:0:0": stage, member, sample, round, ordinal */
     int ordinal;               /* of the key */
     struct gate gate;          /* before the breaker of `model` */
