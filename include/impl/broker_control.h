@@ -4,6 +4,8 @@
 #ifndef IMPL_BROKER_CONTROL_H
 #define IMPL_BROKER_CONTROL_H
 
+#include <stdbool.h>
+
 #include "impl/broker_kafka.h"
 
 struct kafka_control;
@@ -14,6 +16,8 @@ struct kafka_control_events {
     void (*record)(void *arg, int32_t partition, const struct message *m);
     /* Once: everything that was there has been read, or the topic cannot be read (which is logged, and tried again). */
     void (*caught_up)(void *arg);
+    /* Is there room for one more record? What there is no room for stays in the topic, and is asked for again. */
+    bool (*has_room)(void *arg);
 };
 
 /* Starts at once; makes the topic when it is missing. Of `conf` brokers and properties count. A topic that cannot be

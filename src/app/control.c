@@ -10,7 +10,7 @@
 #include "engine/worker.h"
 #include "impl/broker_control.h"
 
-enum { EARLY_MAX = 110000 /* orders kept before the workers run: all that a worker remembers */ };
+enum { ORDERS_MAX = 110000 /* kept until the workers have had them: all that a worker remembers */ };
 
 #define READY_US INT64_C(5000000)
 #define LOG_US   INT64_C(60000000)
@@ -120,13 +120,21 @@ static void on_record(void *arg, int32_t partition, const struct message *m)
     o->arena = a;
     list_init(&o->link);
     list_add_tail(&c->orders, &o->link);
-    if (++c->n_orders > EARLY_MAX && c->n_targets == 0)
+    if (++c->n_orders > ORDERS_MAX && c->n_targets == 0)
         drop(LIST_ENTRY(c->orders.next, struct order, link));
     log_event(c->is_ready ? LOG_INFO : LOG_DEBUG, o->cancel.is_batch ? "cancel_batch" : "cancel_job",
               "id=\"%s\" run=%lld part=%d off=%lld", o->cancel.id, (long long)o->cancel.run, partition,
               (long long)m->offset);
     if (c->n_targets > 0)
         send(c, o);
+}
+
+/* Before the workers run the newest are kept; then they are read no faster than the slowest worker takes them. */
+static bool on_has_room(void *arg)
+{
+    const struct control *c = arg;
+
+    return c->n_targets == 0 || c->n_orders < ORDERS_MAX;
 }
 
 void control_attach(struct control *c, const struct control_target *targets, int n)
@@ -168,7 +176,8 @@ static void on_patience(void *arg)
 
 struct control *control_new(struct loop *loop, const struct config *config, void (*ready)(void *arg), void *arg)
 {
-    static const struct kafka_control_events events = {.record = on_record, .caught_up = on_caught_up};
+    static const struct kafka_control_events events = {
+        .record = on_record, .caught_up = on_caught_up, .has_room = on_has_room};
     struct control *c = mem_zero(sizeof(*c));
     const struct config_map *map = &config->kafka.properties;
 

@@ -215,6 +215,8 @@ static void drain(void *arg)
 
     (void)rd_kafka_poll(c->rk, 0);
     for (int i = 0; i < RECORDS_PER_TURN; i++) {
+        if (!c->events->has_room(c->arg))
+            return; /* the tick comes back */
         m = rd_kafka_consume_queue(c->queue, 0);
         if (m == NULL)
             return;
