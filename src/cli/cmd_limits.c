@@ -18,9 +18,10 @@
 
 enum { WHY_BYTES = 256, HTTP_OK = 200 };
 
-static const char *const heads[] = {"POOL",      "PROVIDER",  "MODELS",  "REQUESTS/MIN", "LEFT",   "TOKENS/MIN", "LEFT",
-                                    "AT A TIME", "IN FLIGHT", "WORKERS", "WAITING",      "PAUSED", NULL};
-static const char aligns[] = "lllrrrrrrrrr";
+static const char *const heads[] = {"MODELS",    "PROVIDER",  "REQUESTS/MIN", "LEFT",    "TOKENS/MIN", "LEFT",
+                                    "AT A TIME", "IN FLIGHT", "WORKERS",      "WAITING", "PAUSED",     "POOL",
+                                    NULL};
+static const char aligns[] = "llrrrrrrrrrl";
 
 /* --- in Redis --- */
 
@@ -102,9 +103,8 @@ static void add_pause(struct table *t, int64_t ms)
 
 static void row_of_look(struct table *t, const struct pool_conf *conf, const struct users *u, const struct pool_look *p)
 {
-    table_add(t, conf->id);
-    table_add(t, u->provider);
     table_add(t, u->names.p);
+    table_add(t, u->provider);
     add_limit(t, conf->requests_per_minute);
     add_left(t, p->is_known, p->req_level, p->req_bucket);
     add_limit(t, conf->tokens_per_minute);
@@ -117,6 +117,7 @@ static void row_of_look(struct table *t, const struct pool_conf *conf, const str
     else
         table_add(t, p->is_known ? "0" : NULL);
     add_pause(t, p->pause_us / 1000);
+    table_add(t, conf->id);
 }
 
 static void kv_limit(struct json_write *w, const char *key, int64_t limit)
@@ -224,9 +225,8 @@ static void row_of_doc(struct table *t, const json_t *p)
     buf_init(&names, 0);
     json_array_foreach(json_object_get(p, "models"), i, name)
         buf_printf(&names, "%s%s", i > 0 ? ", " : "", json_string_value(name) != NULL ? json_string_value(name) : "");
-    table_add(t, doc_str(p, "pool"));
-    table_add(t, doc_str(p, "provider"));
     table_add(t, names.len > 0 ? names.p : NULL);
+    table_add(t, doc_str(p, "provider"));
     add_limit(t, doc_int(p, "requests_per_minute"));
     add_left(t, is_known, doc_int(p, "requests_available"), doc_int(p, "requests_bucket"));
     add_limit(t, doc_int(p, "tokens_per_minute"));
@@ -239,6 +239,7 @@ static void row_of_doc(struct table *t, const json_t *p)
     else
         table_add(t, "0");
     add_pause(t, doc_int(p, "paused_ms"));
+    table_add(t, doc_str(p, "pool"));
     buf_done(&names);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `tutti status`: how a running service does, by its own word. Main thread. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/config.h"
@@ -83,19 +84,30 @@ static void print_models(const json_t *doc, FILE *out)
     table_done(&t);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const json_t *x = *(const json_t *const *)a, *y = *(const json_t *const *)b;
+    int r = strcmp(doc_str(x, "topic"), doc_str(y, "topic"));
+
+    return r != 0 ? r : (doc_int(x, "partition") > doc_int(y, "partition")) * 2 - 1;
+}
+
 static void print_partitions(const json_t *doc, FILE *out)
 {
     static const char *const heads[] = {"PARTITION", "WORKER", "OFFSET", "LAG", "JOBS", "OLDEST", "", NULL};
-    const json_t *parts = json_object_get(doc, "partitions"), *p;
+    const json_t *parts = json_object_get(doc, "partitions");
+    size_t n = json_array_size(parts);
+    AUTO_FREE const json_t **rows = mem_zero(sizeof(*rows) * (n + 1));
     struct table t;
     char age[32];
-    size_t i;
 
+    for (size_t i = 0; i < n; i++)
+        rows[i] = json_array_get(parts, i);
+    qsort(rows, n, sizeof(*rows), by_name);
     table_init(&t, heads, "llrrrrl");
-    json_array_foreach(parts, i, p)
-    {
-        if (i >= PARTS_MAX)
-            break;
+    for (size_t i = 0; i < n && i < PARTS_MAX; i++) {
+        const json_t *p = rows[i];
+
         table_addf(&t, "%s/%" PRId64, doc_str(p, "topic"), doc_int(p, "partition"));
         table_add(&t, doc_str(p, "worker_id"));
         table_addf(&t, "%" PRId64, doc_int(p, "offset"));
@@ -106,12 +118,12 @@ static void print_partitions(const json_t *doc, FILE *out)
                       : doc_is_true(p, "revoking") ? "leaving"
                                                    : "");
     }
-    if (json_array_size(parts) > 0) {
+    if (n > 0) {
         (void)fputc('\n', out);
         table_print(&t, 0, out);
     }
-    if (json_array_size(parts) > PARTS_MAX)
-        (void)fprintf(out, "and %zu more partitions; --json has them all\n", json_array_size(parts) - PARTS_MAX);
+    if (n > PARTS_MAX)
+        (void)fprintf(out, "and %zu more partitions; --json has them all\n", n - PARTS_MAX);
     table_done(&t);
 }
 
@@ -151,8 +163,11 @@ static void print_status(const struct cli *c, const json_t *doc)
 
 static int unreachable(const struct cli *c, const struct service *s, const char *why)
 {
-    (void)fprintf(c->err, "tutti status: no service at %s: %s\n", s->url, why);
-    if (cli_flag(c, "url") == NULL)
+    if (s->unknown != NULL)
+        (void)fprintf(c->err, "tutti status: %s\n", why);
+    else
+        (void)fprintf(c->err, "tutti status: no service at %s: %s\n", s->url, why);
+    if (cli_flag(c, "url") == NULL && s->unknown == NULL)
         (void)fprintf(c->err, "It is looked for at admin.listen; --url names another address.\n");
     return CLI_UNAVAILABLE;
 }

@@ -95,6 +95,8 @@ int service_find(struct service *s, const struct cli *c, const struct config *co
         s->unknown = "admin.listen is no address";
     else if (strcmp(s->port, "0") == 0)
         s->unknown = "admin.listen has port 0, so that the port is only in the log: name it with --url";
+    if (s->unknown != NULL)
+        (void)snprintf(s->url, sizeof(s->url), "(nowhere)");
     is_any = strcmp(s->host, "0.0.0.0") == 0 || strcmp(s->host, "::") == 0;
     if (is_any) /* it listens everywhere: also here */
         (void)snprintf(s->host, sizeof(s->host), "%s", strcmp(s->host, "::") == 0 ? "::1" : "127.0.0.1");

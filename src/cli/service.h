@@ -11,7 +11,7 @@ struct buf;
 struct config;
 
 struct service {
-    char url[400]; /* as people write it: "http://127.0.0.1:8088" */
+    char url[400]; /* as people write it: "http://127.0.0.1:8088"; "(nowhere)" with `unknown` */
     char host[256];
     char port[8];
     char prefix[64];     /* of every path, "" or "/tutti" */

@@ -67,7 +67,8 @@ void table_print(const struct table *t, int indent, FILE *out)
         int pad = widths[column] - width_of(t->cells[i]);
         bool is_last = column == t->n_columns - 1, is_right = t->aligns[column] == 'r';
 
-        (void)fprintf(out, "%*s", (column == 0 ? indent : GAP) + (is_right ? pad : 0), "");
+        if (!is_last || *t->cells[i] != '\0') /* no blanks at the end of a line */
+            (void)fprintf(out, "%*s", (column == 0 ? indent : GAP) + (is_right ? pad : 0), "");
         term_write(out, t->cells[i], strlen(t->cells[i]));
         if (is_last)
             (void)fputc('\n', out);
