@@ -44,7 +44,7 @@ struct env {
     struct journal *journal; /* NULL: journal.enabled is false */
     struct broker *broker;
     struct inflight *inflight; /* calls under way per model, for the statistics; NULL: nobody counts */
-    struct health *health; /* breakers and keys; NULL: nothing is tracked */
+    struct health *health;     /* breakers and keys; NULL: nothing is tracked */
     struct retry_conf retry;
     int64_t deadline_us; /* jobs.deadline */
     int64_t dedupe_us;   /* jobs.dedupe; 0: explicit job ids are not held against each other */
@@ -52,8 +52,8 @@ struct env {
     bool is_lenient;     /* jobs.unknown_keys: warn */
     int max_deliveries;  /* crash-loop guard: more claims without progress than this is a dead letter */
     const char *group;
-    const char *worker_id; /* in the records */
-    const char *build;     /* commit */
+    const char *worker_id;       /* in the records */
+    const char *build;           /* commit */
     int64_t duplicate_logged_us; /* log_is_due()'s of dropped duplicates */
     int64_t unknown_logged_us;   /* the same of unknown keys */
     /* Called once when the job has nothing left to do: it is published and may be freed, or was abandoned. */
@@ -87,10 +87,10 @@ struct job_spec {
     int64_t run;
     const struct chat_message *messages; /* messages[n_messages], >= 1 once decoded; attachments are part of them */
     int n_messages;
-    struct text system;                 /* TEXT_NONE: none */
-    struct text tools;                  /* raw JSON array in OpenAI's shape; TEXT_NONE: none */
-    struct text tool_choice;            /* raw JSON in OpenAI's shape; TEXT_NONE: none */
-    const struct job_member *members;   /* members[n_members]; 0: jobs.default_models */
+    struct text system;               /* TEXT_NONE: none */
+    struct text tools;                /* raw JSON array in OpenAI's shape; TEXT_NONE: none */
+    struct text tool_choice;          /* raw JSON in OpenAI's shape; TEXT_NONE: none */
+    const struct job_member *members; /* members[n_members]; 0: jobs.default_models */
     int n_members;
     const struct merge_ops *merge;      /* never NULL once decoded */
     struct text merge_conf;             /* the job's merge object, raw JSON; TEXT_NONE: only a name was given */
@@ -135,20 +135,20 @@ struct attempt {
 struct call {
     uint32_t magic;
     struct job *job;
-    int member;                /* place of its model in the order asked: j->members[member] */
-    int sample;                /* 0.. of the member's */
-    struct text name;          /* as asked */
-    const struct model *asked; /* what the name means, request_model; NULL: unknown_model */
-    const struct model *model; /* who is asked now: `asked` or one of its fallbacks */
-    int fallback_index;        /* 0: `asked`, 1..: place in its list of fallbacks */
-    int key_slot;              /* provider key in use, index into model->provider->keys */
-    bool has_key;              /* key_slot was chosen for this model */
-    unsigned keys_tried;       /* bits of slots that the provider refused for this model */
-    unsigned given_up;         /* bits of fallback_index: models that have had all their attempts, or refused */
-    const char *key;           /* "answer:0:0:0:0": stage, member, sample, round, ordinal */
-    int ordinal;               /* of the key */
-    struct gate gate;          /* before the breaker of `model` */
-    bool was_gated;            /* this attempt had to wait there */
+    int member;                       /* place of its model in the order asked: j->members[member] */
+    int sample;                       /* 0.. of the member's */
+    struct text name;                 /* as asked */
+    const struct model *asked;        /* what the name means, request_model; NULL: unknown_model */
+    const struct model *model;        /* who is asked now: `asked` or one of its fallbacks */
+    int fallback_index;               /* 0: `asked`, 1..: place in its list of fallbacks */
+    int key_slot;                     /* provider key in use, index into model->provider->keys */
+    bool has_key;                     /* key_slot was chosen for this model */
+    unsigned keys_tried;              /* bits of slots that the provider refused for this model */
+    unsigned given_up;                /* bits of fallback_index: models that have had all their attempts, or refused */
+    const char *key;                  /* "answer:0:0:0:0": stage, member, sample, round, ordinal */
+    int ordinal;                      /* of the key */
+    struct gate gate;                 /* before the breaker of `model` */
+    bool was_gated;                   /* this attempt had to wait there */
     enum breaker_state breaker_state; /* when the request under way was sent */
     enum { CALL_IDLE, CALL_GATED, CALL_ASKING, CALL_SENDING, CALL_BACKING_OFF, CALL_OVER } state;
     int attempt; /* of the attempt under way, 1.. of this model */

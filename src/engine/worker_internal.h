@@ -15,10 +15,10 @@ struct partition {
     struct worker *worker;
     struct broker_part *bp; /* the broker's */
     struct window window;
-    struct list jobs; /* of this partition, published ones included */
-    int n_running;    /* of those, not yet published */
-    struct job *held; /* read, but beyond the window's span: opened when the base moves */
-    int rank;         /* place of its topic in the order of priority */
+    struct list jobs;          /* of this partition, published ones included */
+    int n_running;             /* of those, not yet published */
+    struct job *held;          /* read, but beyond the window's span: opened when the base moves */
+    int rank;                  /* place of its topic in the order of priority */
     struct progress *progress; /* of the batches of jobs in it; NULL: none yet */
     uint64_t told;             /* number of the last commit batch that told of it */
     bool is_readable;
@@ -35,8 +35,8 @@ struct worker {
     struct list partitions;
     struct list orphans; /* jobs whose partition is gone */
     struct cancels *cancels;
-    struct list dead;    /* over: freed at the end of the turn */
-    int n_jobs;          /* all that are not freed */
+    struct list dead;  /* over: freed at the end of the turn */
+    int n_jobs;        /* all that are not freed */
     bool is_connected; /* the broker is ready */
     bool is_draining;
     bool is_stopping;

@@ -70,8 +70,7 @@ static inline void rig_start(struct rig *r, int n_calls)
     r->j->quorum = 1;
     r->j->merged.winner = -1;
     r->j->claim.deliveries = 1;
-    r->j->spec =
-        (struct job_spec){.job_id = "job-1", .messages = &r->message, .n_messages = 1, .merge = &r->merge};
+    r->j->spec = (struct job_spec){.job_id = "job-1", .messages = &r->message, .n_messages = 1, .merge = &r->merge};
     r->part = (struct message_part){.kind = PART_TEXT, .text = TEXT_LIT("Why?")};
     r->message = (struct chat_message){.role = ROLE_USER, .parts = &r->part, .n_parts = 1};
     r->j->n_members = n_calls;
