@@ -135,6 +135,40 @@ class Errors(LintTest):
         self.finds("lint_errors.py", "nothing looks like", {"src/core/step.c": OPENING})
 
 
+class Words(LintTest):
+    TREE = {
+        "src/provider/error_words.c": OPENING + 'static const struct error_word a[] = {\n    {"slow_down", FAULT_OVERLOADED},\n};\n'
+                                      'static const struct error_phrase b[] = {\n    {"at capacity", ON_429, FAULT_OVERLOADED, "x"},\n};\n',
+        "src/provider/error_class.c": OPENING + 'static struct row rows[] = {{498, {FAULT_RATE_LIMITED, "x"}}};\n'
+                                      'static const char *const marks[] = {"sk-",\n "hf_"};\n',
+        "src/provider/anthropic_answer.c": OPENING + 'static const struct error_word c[] = {{"api_error", FAULT_PROVIDER_ERROR}};\n',
+        "src/provider/gemini_answer.c": OPENING + 'static const struct error_word d[] = {{"aborted", FAULT_PROVIDER_ERROR}};\n',
+        "tests/unit/provider/test_x.c": OPENING + 'static struct row rows[] = {{498, "{\\"code\\":\\"slow_down\\"}"}, {200, "it is at "\n'
+                                        ' "Capacity"}, {200, "key sk-abc or hf_abc"}, {200, "api_error, " "ABORTED"}};\n',
+    }
+
+    def test_good(self):
+        self.passes("lint_words.py", self.TREE)
+
+    def test_missing(self):
+        test = "tests/unit/provider/test_x.c"
+        for word, instead in (("slow_down", "slow_down_more"), ("Capacity", "Capac"), ("498", "499"), ("hf_", "f_"), ("api_error", "error"),
+                              ("ABORTED", "ABORT")):
+            with self.subTest(word=word):
+                text = self.TREE[test].replace(word, instead) + f"/* {word}, */\n"
+                said = "at capacity" if word == "Capacity" else word.lower()
+                self.finds("lint_words.py", f"no test in tests/unit/provider says {said}", {**self.TREE, test: text})
+
+    def test_added(self):
+        path = "src/provider/error_words.c"
+        text = self.TREE[path].replace("    {\"slow_down", "    {\"new_word\", FAULT_AUTH},\n    {\"slow_down")
+        self.finds("lint_words.py", "says new_word", {**self.TREE, path: text})
+
+    def test_out_of_date(self):
+        for path in sorted(p for p in self.TREE if p.startswith("src/")):
+            self.finds("lint_words.py", f"nothing in {path} looks like", {**self.TREE, path: OPENING})
+
+
 class Docs(LintTest):
     def test_links(self):
         self.passes("lint_docs.py", {"docs/a.md": "# A thing\n[b](errors.md#timeout) [c](#a-thing) [d](https://x.org/)\n"})

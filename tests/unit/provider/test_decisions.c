@@ -81,6 +81,11 @@ static void check(const char *api, const struct row *rows, size_t n)
     { \
         status, NULL, "{\"object\":\"error\",\"message\":\"m\",\"code\":\"" code "\"}", fault, NULL, decision, -1 \
     }
+#define SAYS(status, message, fault, detail, decision) \
+    { \
+        status, NULL, "{\"error\":{\"message\":\"" message "\",\"type\":\"t\",\"code\":null}}", fault, detail, \
+            decision, -1 \
+    }
 #define BARE(status, fault, detail, decision) \
     { \
         status, NULL, "", fault, detail, decision, -1 \
@@ -135,6 +140,18 @@ static const struct row openai_rows[] = {
     CODE(400, "data_inspection_failed", FAULT_CONTENT_FILTERED, NEVER),
     CODE(400, "moderation_blocked", FAULT_CONTENT_FILTERED, NEVER),
     CODE(400, "tool_use_failed", FAULT_BAD_RESPONSE, ONCE),
+    /* no word of their own: only the message tells */
+    SAYS(400, "This request exceeds the model's context window.", FAULT_CONTEXT_LENGTH, "context_length", NEVER),
+    SAYS(402, "Insufficient credits. Add more to go on", FAULT_QUOTA_EXHAUSTED, "insufficient_balance", NEVER),
+    SAYS(429, "Your team has used all available credits", FAULT_QUOTA_EXHAUSTED, "insufficient_balance", NEVER),
+    SAYS(403, "The spend cap of this key is reached", FAULT_QUOTA_EXHAUSTED, "spend_limit_reached", NEVER),
+    SAYS(400, "The response was filtered: it triggers Azure OpenAI's content management policy", FAULT_CONTENT_FILTERED,
+         "content_filter", NEVER),
+    SAYS(403, "m/x requires moderation on this host. Your input was flagged", FAULT_CONTENT_FILTERED, "content_filter",
+         NEVER),
+    SAYS(400, "Your request was rejected by our safety system", FAULT_CONTENT_FILTERED, "content_filter", NEVER),
+    SAYS(400, "Model not found: x", FAULT_MODEL_NOT_FOUND, "model_not_found", NEVER),
+    SAYS(400, "x/y is not a valid model ID", FAULT_MODEL_NOT_FOUND, "model_not_found", NEVER),
     /* 37: above the whole limit */
     {429, NULL, "{\"error\":{\"message\":\"Request too large for x\",\"code\":\"rate_limit_exceeded\"}}",
      FAULT_OVER_POOL, "request_too_large", NEVER, -1},
@@ -165,6 +182,7 @@ static const struct row openai_rows[] = {
     BARE(502, FAULT_PROVIDER_ERROR, NULL, AGAIN),
     BARE(503, FAULT_PROVIDER_ERROR, NULL, AGAIN),
     BARE(504, FAULT_PROVIDER_ERROR, "gateway_timeout", AGAIN),
+    BARE(524, FAULT_PROVIDER_ERROR, "gateway_timeout", AGAIN),
     BARE(529, FAULT_OVERLOADED, NULL, AGAIN),
     BARE(200, FAULT_BAD_RESPONSE, "empty_body", ONCE),
     {200, NULL, "{\"choices\":[]}", FAULT_EMPTY_ANSWER, "empty_choices", ONCE, -1},

@@ -251,6 +251,8 @@ static void why_tells_and_hides(void **state)
          "HTTP 401: key '***' and ***; task-force stays"},
         {401, ERR("null", "t", "key dapi0123456789 or AQ.Ab8xyz, tgp_v1_abc; FAQ.html stays"),
          "HTTP 401: key *** or ***, ***; FAQ.html stays"},
+        {401, ERR("null", "t", "no key xai-abcdef, pplx-abcdef, hf_abcdef, csk-abcdef, nvapi-abcdef, sk_abcdef"),
+         "HTTP 401: no key ***, ***, ***, ***, ***, ***"},
         {422,
          "{\"detail\":[{\"type\":\"missing\",\"loc\":[\"body\"],\"msg\":\"Field required\",\"input\":\"secret\"},{}]}",
          "HTTP 422: Field required"},
