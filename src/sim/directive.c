@@ -78,6 +78,8 @@ static void take_word(struct directive *d, const char *word, const char *value, 
         d->o.should_retry = strcmp(value, "false") != 0;
     } else if (strcmp(word, "plain") == 0) {
         d->o.is_plain = true;
+    } else if (strcmp(word, "markup") == 0) {
+        d->o.is_marked = true;
     } else if (strcmp(word, "status") == 0) {
         d->o.status = (int)strtol(value, NULL, 10);
         if (d->o.status >= 300 && d->o.status <= 599)
@@ -143,6 +145,7 @@ static void add_up(struct orders *sum, const struct orders *o)
     if (sum->should_retry < 0)
         sum->should_retry = o->should_retry;
     sum->is_plain |= o->is_plain;
+    sum->is_marked |= o->is_marked;
     if (sum->tool[0] == '\0')
         memcpy(sum->tool, o->tool, sizeof(sum->tool));
     if (sum->finish[0] == '\0')

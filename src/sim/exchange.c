@@ -176,6 +176,7 @@ static void decide_for(struct sim *s, struct exchange *x, const struct orders *o
         x->decision.status = x->dialect->problems[kind].status;
     x->should_retry = o->should_retry;
     x->is_plain = o->is_plain;
+    x->is_marked = o->is_marked;
 }
 
 /* Decides about a request of a known model. */

@@ -58,6 +58,7 @@ struct orders {
     int64_t cached_tokens;    /* -1 */
     int should_retry;         /* x-should-retry: 0, 1; -1: not ordered */
     bool is_plain;            /* the error comes from a gateway, as text/plain */
+    bool is_marked;           /* the answer is full of Markdown, escapes and what is beyond ASCII */
 };
 
 /* Nothing ordered. */
@@ -178,6 +179,7 @@ struct exchange {
     bool includes_usage; /* a last chunk with it */
     bool is_tool_named;  /* the request names the tool that must be called */
     bool is_plain;       /* an error as text/plain */
+    bool is_marked;      /* the text is no plain English */
     int should_retry;    /* -1: not said */
     char *answer;        /* ordered, or made for a schema; owned */
     char finish[32];

@@ -86,6 +86,7 @@ static void orders(void **state)
         {"[[sim: answer=Error: \"is\" a word]]", "m", 200, true, false, "Error: \\\"is\\\" a word", NULL, "ok", true},
         {"[[sim: finish=content_filter]]", "m", 200, true, false, "\"finish_reason\":\"content_filter\"", NULL, "ok",
          true},
+        {"[[sim: markup]]", "m", 200, true, false, "\\n- item ", NULL, "ok", true},
         {"[[sim: status=500 model=other]]", "m", 200, true, false, "ANSWER m", NULL, "ok", true},
         {"x", "nobody", 404, true, false, "\"code\":\"model_not_found\"", NULL, "no_model", false},
     };
@@ -298,6 +299,41 @@ static void other_requests(void **state)
     server_free(s);
 }
 
+/* Sentences for who reads them; what is hard to carry comes when it is ordered, whole in every dialect's JSON. */
+static void answers_in_plain_words(void **state)
+{
+    static const struct {
+        const char *prompt;
+        bool is_plain;
+    } rows[] = {{"What is it?", true}, {"And why?", true}, {"What is it? [[sim: markup]]", false}};
+    struct server *s = server_start(NULL, NULL);
+    int fd = dial(s);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct answer a;
+        const char *content;
+        size_t n_hard = 0;
+        json_t *tree;
+
+        ask(fd, "m", rows[i].prompt, "");
+        a = hear(fd);
+        content = content_of(&a, &tree);
+        assert_non_null(content);
+        assert_int_equal(strncmp(content, "ANSWER m: ", 10), 0);
+        for (const char *p = content; *p != '\0'; p++)
+            n_hard += strchr("\"\\`*#\n", *p) != NULL || (unsigned char)*p >= 0x80;
+        assert_int_equal(n_hard == 0, rows[i].is_plain);
+        assert_in_range(strlen(content), 300, 400);
+        assert_int_equal(content[strlen(content) - 1] == '.', rows[i].is_plain);
+        json_decref(tree);
+        answer_done(&a);
+    }
+    (void)close(fd);
+    server_stop(s);
+    server_free(s);
+}
+
 /* One model, one prompt, all dialects: the same text, each request in the log with its dialect. */
 static void three_dialects_on_one_port(void **state)
 {
@@ -423,6 +459,7 @@ int main(void)
         cmocka_unit_test(limits_hold_per_key),
         cmocka_unit_test(concurrency_counts_what_is_under_way),
         cmocka_unit_test(other_requests),
+        cmocka_unit_test(answers_in_plain_words),
         cmocka_unit_test(three_dialects_on_one_port),
         cmocka_unit_test(stops_with_requests_under_way),
         cmocka_unit_test(says_why_it_cannot_listen),
