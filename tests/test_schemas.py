@@ -167,7 +167,7 @@ def test_valid_jobs():
 
 # What a schema cannot say, and the insides of batch lines, which are their vendors'.
 BEYOND_SCHEMA = re.compile(
-    r".*\btwice\b.*|run a fraction|seed a real|quorum above .*|samples of all models above 64|"
+    r".*\btwice\b.*|run a fraction|seed a real|vars: .*|quorum above .*|samples of all models above 64|"
     r"attachments without a user's message|vote: regex (not closed|nested too deeply)|(openai|responses|anthropic|gemini) line: .*")
 
 

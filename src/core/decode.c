@@ -18,7 +18,7 @@ enum { PREFIX_BYTES = 5 };
 /* What the walk that checks the syntax sees of the document's own keys. */
 struct outline {
     bool has_prompt, has_messages, has_line, has_request;
-    struct text params, url; /* raw values; TEXT_NONE */
+    struct text params, url, vars; /* raw values; TEXT_NONE */
 };
 
 /* --- keys --- */
@@ -86,6 +86,7 @@ static const struct decode_key job_keys[] = {
     DECODE_KEY("attachments", decode_attachments),
     DECODE_KEY("tools", decode_tools),
     DECODE_KEY("tool_choice", decode_tool_choice),
+    DECODE_KEY("vars", decode_skip), /* read before the others */
     DECODE_KEY("params", read_params),
 };
 static const struct decode_table job_table = DECODE_TABLE(job_keys, .hint = hint);
@@ -118,6 +119,8 @@ static void note_key(struct outline *o, struct text key, struct text value)
         o->params = value;
     else if (text_is(key, "url"))
         o->url = value;
+    else if (text_is(key, "vars"))
+        o->vars = value;
 }
 
 /* Is it one JSON document at all? `skipped` bytes of the record stand before it. */
@@ -260,6 +263,8 @@ static void read_document(struct decode *d, struct text bytes, const struct outl
     if (!decode_is(d, SCAN_OBJECT, "a job must be a JSON object"))
         return;
     table = choose_table(d, o);
+    if (table == &job_table && o->vars.p != NULL)
+        decode_vars(d, o->vars);
     if (!decode_has_failed(d))
         decode_object(d, table, NULL);
     if (!decode_has_failed(d) && d->messages.n == 0 && d->prompt.p == NULL)

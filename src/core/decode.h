@@ -31,6 +31,8 @@ struct message_list {
     int n, cap;
 };
 
+struct template_vars;
+
 /* A function of a Gemini line, whose calls have names and no ids. */
 struct called {
     struct text name;
@@ -59,6 +61,8 @@ struct decode {
     struct text *drops;    /* spec->dropped while it grows */
     struct called *called; /* called[n_called] */
     int n_called, cap_called;
+    const struct template_vars *vars; /* NULL: the job has none, and braces are plain text */
+    size_t input_bytes;               /* of the texts of a job with vars, so far */
 };
 
 typedef void (*decode_reader)(struct decode *d, void *out);
@@ -170,6 +174,13 @@ struct chat_message *decode_add_message(struct decode *d, enum role role, const 
 void decode_attachments(struct decode *d, void *unused);
 /* The messages, once everything was read: the prompt as one, the attachments behind the last of the user's. */
 void decode_finish_messages(struct decode *d);
+
+/* --- decode_vars.c --- */
+
+/* The value of `vars` (raw JSON), before any text is read: those behind it and before it are filled in alike. */
+void decode_vars(struct decode *d, struct text raw);
+/* Fills the job's vars into a text that was just read. */
+void decode_expand(struct decode *d, struct text *t);
 
 /* --- batch lines: decode_openai.c, decode_responses.c, decode_anthropic.c, decode_gemini.c --- */
 void decode_openai_body(struct decode *d, void *unused); /* of chat completions */

@@ -55,15 +55,17 @@ void decode_prompt(struct decode *d, void *unused)
 {
     (void)unused;
     decode_text(d, &d->prompt);
+    decode_expand(d, &d->prompt);
     if (!decode_has_failed(d) && text_is_blank(d->prompt))
         decode_fail(d, "prompt is empty");
 }
 
 void decode_system(struct decode *d, void *out_text)
 {
-    const struct text *out = out_text;
+    struct text *out = out_text;
 
-    decode_text(d, out_text);
+    decode_text(d, out);
+    decode_expand(d, out);
     if (!decode_has_failed(d) && text_is_blank(*out))
         decode_fail(d, "system is empty; leave it out");
 }
@@ -85,7 +87,10 @@ static void read_part_type(struct decode *d, void *out)
 
 static void read_part_text(struct decode *d, void *out)
 {
-    decode_text(d, &((struct draft_part *)out)->text);
+    struct draft_part *part = out;
+
+    decode_text(d, &part->text);
+    decode_expand(d, &part->text);
 }
 
 static void read_part_image(struct decode *d, void *out)
@@ -144,6 +149,7 @@ static void read_content(struct decode *d, void *out)
     m->has_content = true;
     if (scan_peek(&d->s) == SCAN_STRING) {
         decode_text(d, &text);
+        decode_expand(d, &text);
         decode_add_part(d, &m->parts, PART_TEXT, text);
     } else if (!decode_is(d, SCAN_ARRAY, "content must be a string or an array of parts")) {
         return;
