@@ -133,8 +133,8 @@ static void fail_by_finish(struct reading *r)
         outcome_fail(o, FAULT_BAD_RESPONSE, "finish_unusable", "what the model gave is no answer%s", note_of(r));
     else if (is_malformed)
         outcome_fail(o, FAULT_BAD_RESPONSE, "finish_malformed", "the model's output was malformed%s", note_of(r));
-    else
-        outcome_fail(o, is_overload ? FAULT_OVERLOADED : FAULT_PROVIDER_ERROR, "finish_error",
+    else /* what it wrote until then is paid for: bounded like any broken answer, but where capacity is named */
+        outcome_fail(o, is_overload ? FAULT_OVERLOADED : FAULT_BAD_RESPONSE, "finish_error",
                      "the provider ended the answer with an error%s", note_of(r));
 }
 
@@ -173,6 +173,26 @@ static void judge_answer(const struct answer_dialect *d, struct reading *r)
     }
 }
 
+/* A body without a list of contents that calls itself an error, beside of any `error`:
+ * {"object":"error","message":...}. What it names is the fault; when it names none, its words say why the answer is
+ * missing. The message of any other body may be what the model wrote, so it is told to nobody. */
+static void explain_no_list(const struct answer_dialect *d, const struct transfer *t, int64_t wall_ms,
+                            struct reading *r)
+{
+    struct wire_error said = {.status = 0};
+    struct outcome *o = r->o;
+
+    error_read(t->body_in.p, t->body_in.len, r->a, &said);
+    if (text_is_blank(said.message) || (!said.is_declared && said.status == 0))
+        return;
+    error_classify(t, &said, &d->words, wall_ms, r->a, o);
+    if (o->fault == FAULT_PROVIDER_ERROR && o->detail == NULL && said.status == 0) {
+        o->fault = FAULT_BAD_RESPONSE;
+        o->detail = d->no_list;
+        o->is_ambiguous = true;
+    }
+}
+
 static void finish_success(const struct answer_dialect *d, const struct transfer *t, int64_t wall_ms, struct reading *r)
 {
     struct outcome *o = r->o;
@@ -188,6 +208,8 @@ static void finish_success(const struct answer_dialect *d, const struct transfer
         error_classify(t, &r->error, &d->words, wall_ms, r->a, o);
     } else {
         judge_answer(d, r);
+        if (o->detail == d->no_list)
+            explain_no_list(d, t, wall_ms, r);
     }
     if (o->fault != FAULT_NONE)
         drop_answer(o);

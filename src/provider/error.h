@@ -26,6 +26,7 @@ struct wire_error {
     int64_t retry_delay_us; /* Google's RetryInfo; 0: none */
     bool is_per_day;        /* Google's QuotaFailure names a quota per day */
     bool is_present;        /* there is an error at all */
+    bool is_declared;       /* "object" or "type" of the body is "error" */
 };
 
 /* error.code, error.type or reason in lower case; the word itself is the detail of the record unless it is a number. */

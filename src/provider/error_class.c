@@ -61,6 +61,12 @@ static struct verdict by_status(int status)
     return (struct verdict){FAULT_INVALID_REQUEST, status < 400 ? "redirect" : NULL};
 }
 
+/* The message tells of a limit that does not pass with time. */
+static bool is_past_waiting(const struct error_phrase *phrase)
+{
+    return phrase != NULL && (phrase->fault == FAULT_QUOTA_EXHAUSTED || phrase->fault == FAULT_OVER_POOL);
+}
+
 /* `phrases`: message and what a gateway quotes, decoded, lower case. The more exact word comes first. */
 static struct verdict judge(const struct wire_error *e, const struct error_words *words, int status,
                             const char *phrases)
@@ -81,8 +87,8 @@ static struct verdict judge(const struct wire_error *e, const struct error_words
 
         if (word == NULL)
             continue;
-        if (word->fault == FAULT_RATE_LIMITED && phrase != NULL && phrase->fault == FAULT_QUOTA_EXHAUSTED)
-            break; /* Google says RESOURCE_EXHAUSTED to both */
+        if (word->fault == FAULT_RATE_LIMITED && is_past_waiting(phrase))
+            break; /* Google says RESOURCE_EXHAUSTED to both, Anthropic rate_limit_error */
         if (status == 402 && word->fault != FAULT_QUOTA_EXHAUSTED)
             break; /* whatever it is called, it is about money */
         return (struct verdict){word->fault, word->word[0] >= 'a' ? word->word : NULL};
@@ -188,7 +194,10 @@ void error_classify(const struct transfer *t, const struct wire_error *e, const 
         out->retry_after_us = wait_of(t, e, status, wall_ms);
     if (is_above_limit(t, out, phrases)) {
         out->fault = FAULT_OVER_POOL;
-        out->retry_after_us = -1;
         out->detail = "request_too_large";
+    }
+    if (out->fault == FAULT_OVER_POOL) { /* whatever the headers advise that go with any 429 */
+        out->retry_after_us = -1;
+        out->hint = RETRY_HINT_NO;
     }
 }

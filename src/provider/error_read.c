@@ -110,7 +110,7 @@ static void scan_error_member(struct scan *s, struct arena *a, struct wire_error
 {
     struct text t = TEXT_NONE;
 
-    if (KEY_IS(key, "message") || KEY_IS(key, "detail") || KEY_IS(key, "Message")) {
+    if (KEY_IS(key, "message") || KEY_IS(key, "detail") || KEY_IS(key, "Message") || KEY_IS(key, "msg")) {
         scan_message(s, a, e);
     } else if (KEY_IS(key, "type") || KEY_IS(key, "error_type") || KEY_IS(key, "status")) {
         if (scan_peek(s) == SCAN_NUMBER)
@@ -158,6 +158,7 @@ int error_scan(struct scan *s, struct arena *a, struct wire_error *e)
 void error_read(const char *bytes, size_t len, struct arena *a, struct wire_error *e)
 {
     struct wire_error bare = {.status = 0}; /* what stands beside `error`: it speaks only where that is silent */
+    struct text object = TEXT_NONE;
     struct text key;
     struct scan s;
 
@@ -173,10 +174,13 @@ void error_read(const char *bytes, size_t len, struct arena *a, struct wire_erro
     while (scan_next_key(&s, &key)) { /* a body that breaks off still gives what stood before */
         if (KEY_IS(key, "error"))
             (void)error_scan(&s, a, e);
+        else if (KEY_IS(key, "object"))
+            (void)answer_text(&s, a, &object);
         else
             scan_error_member(&s, a, &bare, key);
     }
     e->is_present = true;
+    e->is_declared = text_is(object, "error") || text_is(bare.type, "error");
     set_once(&e->message, bare.message);
     set_once(&e->code, bare.code);
     if (!text_is(bare.type, "error"))

@@ -97,6 +97,7 @@ static const struct error_phrase phrases_known[] = {
     {"api key not valid", ON_400, FAULT_AUTH, "invalid_api_key"},
     {"organization has been disabled", ON_400, FAULT_AUTH, "organization_disabled"},      /* Anthropic */
     {"specified api usage limits", ON_ANY, FAULT_QUOTA_EXHAUSTED, "spend_limit_reached"}, /* Anthropic, a 400 */
+    {"required for long context requests", ON_429, FAULT_OVER_POOL, "long_context"},      /* Anthropic */
     {"free-models-per-day", ON_429, FAULT_QUOTA_EXHAUSTED, "quota_per_day"},              /* OpenRouter */
     {"credit balance", ON_400 | ON_403 | ON_429, FAULT_QUOTA_EXHAUSTED, "insufficient_balance"},
     {"insufficient balance", ON_ANY, FAULT_QUOTA_EXHAUSTED, "insufficient_balance"},

@@ -186,6 +186,20 @@ static const struct row openai_rows[] = {
     BARE(529, FAULT_OVERLOADED, NULL, AGAIN),
     BARE(200, FAULT_BAD_RESPONSE, "empty_body", ONCE),
     {200, NULL, "{\"choices\":[]}", FAULT_EMPTY_ANSWER, "empty_choices", ONCE, -1},
+    {200, NULL, "{\"choices\":[{\"finish_reason\":\"error\"}]}", FAULT_BAD_RESPONSE, "finish_error", ONCE, -1},
+    {200, NULL, "{\"choices\":[{\"finish_reason\":\"timeout\"}]}", FAULT_BAD_RESPONSE, "finish_error", ONCE, -1},
+    {200, NULL, "{\"choices\":[{\"finish_reason\":\"insufficient_system_resource\"}]}", FAULT_OVERLOADED,
+     "finish_error", AGAIN, -1},
+    /* 32 in a 200: what it names, else a broken answer */
+    {200, NULL, "{\"object\":\"error\",\"message\":\"m\"}", FAULT_BAD_RESPONSE, "no_choices", ONCE, -1},
+    {200, NULL, "{\"object\":\"error\",\"message\":\"m\",\"code\":50001}", FAULT_BAD_RESPONSE, "no_choices", ONCE, -1},
+    {200, NULL, "{\"object\":\"error\",\"message\":\"m\",\"type\":\"invalid_request_error\"}", FAULT_INVALID_REQUEST,
+     NULL, NEVER, -1},
+    {200, NULL, "{\"object\":\"error\",\"message\":\"the maximum context length is 9\",\"code\":40303}",
+     FAULT_CONTEXT_LENGTH, "context_length", NEVER, -1},
+    {200, NULL, "{\"code\":401,\"msg\":\"token expired\",\"success\":false}", FAULT_AUTH, NULL, NEVER, -1}, /* z.ai */
+    {200, NULL, "{\"code\":500,\"msg\":\"m\",\"success\":false}", FAULT_PROVIDER_ERROR, NULL, AGAIN, -1},
+    {200, NULL, "{\"message\":\"m\"}", FAULT_BAD_RESPONSE, "no_choices", ONCE, -1},
 };
 
 static void openai(void **state)
@@ -246,6 +260,11 @@ static const struct row anthropic_rows[] = {
     {429, "x-should-retry: false\r\nretry-after: 7\r\n",
      CLAUDE("rate_limit_error", "This request would exceed your account's rate limit."), FAULT_RATE_LIMITED,
      "rate_limit_error", NEVER_PAUSE, 7000000},
+    {429, LIMITS, CLAUDE("rate_limit_error", "Usage credits are required for long context requests."), FAULT_OVER_POOL,
+     "long_context", NEVER, -1},
+    {429, "x-should-retry: true\r\nretry-after: 1\r\n",
+     CLAUDE("rate_limit_error", "Extra usage is required for long context requests."), FAULT_OVER_POOL, "long_context",
+     NEVER, -1},
     {429, NULL, CLAUDE_CODE("enforced_spend_limit_reached"), FAULT_QUOTA_EXHAUSTED, "spend_limit_reached", NEVER, -1},
     {429, NULL, CLAUDE_CODE("contract_spend_limit_reached"), FAULT_QUOTA_EXHAUSTED, "spend_limit_reached", NEVER, -1},
     {429, "retry-after: 1\r\n", CLAUDE_CODE("ramp_limit_exceeded"), FAULT_RATE_LIMITED, "ramp_limit_exceeded",
@@ -268,6 +287,7 @@ static const struct row anthropic_rows[] = {
     {200, NULL, "{\"content\":[],\"stop_reason\":\"end_turn\"}", FAULT_EMPTY_ANSWER, "empty_content", ONCE, -1},
     {200, NULL, "{\"content\":", FAULT_BAD_RESPONSE, "bad_json", ONCE, -1},
     {200, NULL, CLAUDE("api_error", "m"), FAULT_PROVIDER_ERROR, "api_error", AGAIN, -1},
+    {200, NULL, "{\"type\":\"error\",\"message\":\"m\"}", FAULT_BAD_RESPONSE, "no_content", ONCE, -1},
 };
 
 static void anthropic(void **state)
@@ -374,8 +394,9 @@ static const struct row gemini_rows[] = {
      "finish_malformed", ONCE, -1},
     {200, NULL, "{\"candidates\":[{\"finishReason\":\"UNEXPECTED_TOOL_CALL\"}]}", FAULT_BAD_RESPONSE, "finish_unusable",
      ONCE, -1},
-    {200, NULL, "{\"candidates\":[{\"finishReason\":\"OTHER\"}]}", FAULT_PROVIDER_ERROR, "finish_error", AGAIN, -1},
+    {200, NULL, "{\"candidates\":[{\"finishReason\":\"OTHER\"}]}", FAULT_BAD_RESPONSE, "finish_error", ONCE, -1},
     {200, NULL, "{\"candidates\":[{\"finishReason\":\"STOP\"}]}", FAULT_EMPTY_ANSWER, "empty_text", ONCE, -1},
+    {200, NULL, "{\"object\":\"error\",\"message\":\"m\"}", FAULT_BAD_RESPONSE, "no_candidates", ONCE, -1},
     {200, NULL, "{", FAULT_BAD_RESPONSE, "bad_json", ONCE, -1},
 };
 

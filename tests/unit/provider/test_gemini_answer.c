@@ -29,7 +29,7 @@
     }
 #define FAILED(end) \
     { \
-        BARE(end), NULL, NULL, NULL, NULL, FAULT_PROVIDER_ERROR, "finish_error", FINISH_ERROR, end, UNKNOWN \
+        BARE(end), NULL, NULL, NULL, NULL, FAULT_BAD_RESPONSE, "finish_error", FINISH_ERROR, end, UNKNOWN \
     }
 /* what the model made is at fault, not the service */
 #define UNUSABLE(end) \
@@ -145,7 +145,7 @@ static void finish_reasons(void **state)
         UNUSABLE("IMAGE_OTHER"),
         {CAND_END(TEXT_OF("half"), "\"SAFETY\""), "half", NULL, NULL, NULL, FAULT_NONE, NULL, FINISH_CONTENT_FILTER,
          "SAFETY", UNKNOWN},
-        {CAND_END(TEXT_OF("half"), "\"OTHER\""), NULL, NULL, NULL, NULL, FAULT_PROVIDER_ERROR, "finish_error",
+        {CAND_END(TEXT_OF("half"), "\"OTHER\""), NULL, NULL, NULL, NULL, FAULT_BAD_RESPONSE, "finish_error",
          FINISH_ERROR, "OTHER", UNKNOWN},
         {CAND_END(TEXT_OF("half"), "\"MAX_TOKENS\""), "half", NULL, NULL, NULL, FAULT_NONE, NULL, FINISH_LENGTH,
          "MAX_TOKENS", UNKNOWN},
@@ -166,8 +166,8 @@ static void finish_reasons(void **state)
         NUMBERED("11", "IMAGE_SAFETY", FINISH_CONTENT_FILTER),
         NUMBERED("99", "99", FINISH_UNKNOWN),
         NUMBERED("-1", "-1", FINISH_UNKNOWN),
-        {CAND_END(TEXT_OF("x"), "5"), NULL, NULL, NULL, NULL, FAULT_PROVIDER_ERROR, "finish_error", FINISH_ERROR,
-         "OTHER", UNKNOWN},
+        {CAND_END(TEXT_OF("x"), "5"), NULL, NULL, NULL, NULL, FAULT_BAD_RESPONSE, "finish_error", FINISH_ERROR, "OTHER",
+         UNKNOWN},
         {CAND_END("", "10"), NULL, NULL, NULL, NULL, FAULT_BAD_RESPONSE, "finish_malformed", FINISH_ERROR,
          "MALFORMED_FUNCTION_CALL", UNKNOWN},
     };

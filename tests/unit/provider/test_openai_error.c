@@ -266,6 +266,11 @@ static void why_tells_and_hides(void **state)
         {500, "{\"foo\":1}", "HTTP 500"},
         {400, "{\"error\":{\"message\":\"two\\nlines \\u00e9\"}}", "HTTP 400: two lines \xc3\xa9"},
         {404, "{\"error\":\"model 'x' not found\"}", "HTTP 404: model 'x' not found"},
+        {200, "{\"object\":\"error\",\"message\":\"the host is asleep, sk-abcdef\",\"code\":50001}",
+         "HTTP 200: the host is asleep, ***"},
+        {200, "{\"code\":500,\"msg\":\"the host is asleep\"}", "HTTP 200: the host is asleep"},
+        {200, "{\"object\":\"error\"}", "the answer has no list of contents"},
+        {200, "{\"object\":\"chat\",\"message\":\"an answer\"}", "the answer has no list of contents"},
     };
 
     (void)state;
