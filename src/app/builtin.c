@@ -37,8 +37,7 @@ static bool is_set(const char *const *env, const char *name)
 void builtin_write(const struct builtin *b, struct buf *out)
 {
     buf_printf(out, "kafka: {brokers: \"%s\", group: tutti-dev, slot: dev, delivery: at_least_once}\n", b->brokers);
-    buf_add_str(out, "journal: {enabled: false}\n"
-                     "providers:\n");
+    buf_add_str(out, "providers:\n");
     buf_printf(out, "  sim-openai: {api: openai, base_url: \"http://%s/v1\"}\n", b->sim);
     buf_printf(out, "  sim-anthropic: {api: anthropic, base_url: \"http://%s\"}\n", b->sim);
     buf_printf(out, "  sim-gemini: {api: gemini, base_url: \"http://%s\"}\n", b->sim);

@@ -413,6 +413,18 @@ static void check_retry(struct config_loader *l)
                      shown(OPT_DURATION, r->base_us), shown(OPT_DURATION, r->cap_us));
 }
 
+/* Without a journal nobody remembers the ids: said only to who asked for it, the default gives way silently. */
+static void check_dedupe(struct config_loader *l)
+{
+    const struct config_object *o = &l->objects[0];
+
+    if (l->config->journal.is_enabled || l->config->jobs.dedupe_us == 0 ||
+        config_state_of(o, "jobs.dedupe", NULL) != OPTION_SET || is_bad(o, "journal.enabled"))
+        return;
+    config_warning(l->report, place_of(o, "jobs.dedupe"),
+                   "jobs.dedupe: has no effect with journal.enabled: false, which keeps no job ids");
+}
+
 static void name_api(struct config_loader *l, struct config_provider *p)
 {
     char word[32] = "";
@@ -433,6 +445,7 @@ void config_cross_check(struct config_loader *l)
         name_api(l, &c->providers[i]);
     check_topics(l);
     check_retry(l);
+    check_dedupe(l);
     check_default_models(l);
     check_default_provider(l);
     for (size_t i = 0; i < l->n_objects; i++) {

@@ -186,7 +186,7 @@ static void fix_config(const struct dev *d, struct config *c)
     c->kafka.batches = topics[BATCHES];
     c->kafka.control = topics[CONTROL];
     c->kafka.dead_letters = topics[DEAD_LETTERS];
-    c->journal.is_enabled = false;
+    c->journal.is_enabled = false; /* the one in memory stands for it */
     c->workers = 1;
 }
 

@@ -92,6 +92,7 @@ static void use(struct reload *r, struct config *c, const struct reload_target *
     g->config = c;
     wiring_init_after(&g->wiring, c, r->wiring);
     g->wiring.has_local_limits = r->wiring->has_local_limits;
+    g->wiring.has_memory_journal = r->wiring->has_memory_journal;
     g->wiring.has_mock_kafka = r->wiring->has_mock_kafka;
     g->errands = mem_zero(sizeof(*g->errands) * (size_t)(n > 0 ? n : 1));
     list_init(&g->link);

@@ -446,7 +446,7 @@ static int run(const struct config *config, const struct config_input *in, struc
         p.reload = reload_new(in, config, &p.wiring);
     take_signals(&p);
     if (in == NULL) {
-        p.wiring.has_local_limits = p.wiring.has_mock_kafka = true;
+        p.wiring.has_local_limits = p.wiring.has_memory_journal = p.wiring.has_mock_kafka = true;
         p.wiring.n_redis_urls = 0;
     }
     p.n_members = count_workers(config);

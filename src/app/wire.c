@@ -19,6 +19,7 @@
 #include "impl/broker_kafka.h"
 #include "impl/broker_mem.h"
 #include "impl/http_curl.h"
+#include "impl/journal_mem.h"
 #include "impl/journal_redis.h"
 #include "impl/limiter_mem.h"
 #include "impl/limiter_redis.h"
@@ -345,6 +346,10 @@ static int make_journal(struct crew *c, const struct wiring *w)
         .group = config->kafka.group, .slot = c->name, .ttl_ms = config->journal.ttl_us / 1000};
     char dir[512];
 
+    if (w->has_memory_journal) {
+        c->journal = journal_mem_new(c->loop, NULL, c->name, 0);
+        return 0;
+    }
     if (!config->journal.is_enabled)
         return 0;
     if (parse_redis(&conf.redis, config->journal.url, config->redis.ca_file, "journal") < 0)

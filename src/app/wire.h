@@ -25,6 +25,7 @@ struct wiring {
     int n_redis_urls;
     /* Set between wiring_init() and crew_init() by what is not the service. */
     bool has_local_limits;     /* limits are kept in this process, no Redis is asked */
+    bool has_memory_journal;   /* the journal is in this process and ends with it; journal.enabled is not asked */
     bool has_mock_kafka;       /* the brokers are librdkafka's mock cluster */
     struct mem_topics *memory; /* jobs and records are here instead of in Kafka; NULL: Kafka */
 };

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 import uuid
 
 import pytest
@@ -99,6 +100,30 @@ def test_a_foreign_client_sends_a_job_and_reads_its_answer(dev):
     assert r["status"] == "ok" and r["models_ok"] == 3
     assert {a["provider"] for a in r["answers"]} == {"sim-openai", "sim-anthropic", "sim-gemini"}
     assert len({a["answer"] for a in r["answers"]}) == 1, "one model through three dialects says one thing"
+
+
+def test_a_job_id_sent_twice_is_answered_once(dev):
+    """dev has no Redis, but a journal in memory: a repeated id is dropped there, too."""
+    job_id = f"twice-{uuid.uuid4().hex}"
+
+    def duplicates():
+        with urllib.request.urlopen(f"http://{dev.admin}/metrics", timeout=20) as r:
+            return int(re.search(r"^tutti_jobs_duplicate_total (\d+)$", r.read().decode(), re.M)[1])
+
+    before = duplicates()
+    p = Producer({"bootstrap.servers": dev.kafka, "enable.idempotence": True})
+    for part in (0, 1):
+        p.produce("tutti.jobs", value=json.dumps({"job_id": job_id, "prompt": "hi", "models": ["sim/fast"]}), partition=part)
+    assert p.flush(30) == 0
+    wait_until("the duplicate", lambda: duplicates() == before + 1, 60)
+    result_of(dev.kafka, job_id)
+    last = f"last-{uuid.uuid4().hex}"
+    for part in (0, 1):  # behind both in their partitions: what was to come of them is there
+        p.produce("tutti.jobs", value=json.dumps({"job_id": f"{last}-{part}", "prompt": "hi", "models": ["sim/fast"]}), partition=part)
+    assert p.flush(30) == 0
+    found = consume(dev.kafka, "tutti.results", lambda out: {f"{last}-{i}".encode() for i in (0, 1)} <= {m.key() for m in out})
+    assert [m.key() for m in found].count(job_id.encode()) == 1
+    assert duplicates() == before + 1
 
 
 def test_kcat_sends_and_reads_as_the_banner_says(dev):

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#include "base/check.h"
+
 static void test_a_key_in_the_file_is_a_warning_and_masked(void **state)
 {
     struct config_reading r =
@@ -22,6 +24,35 @@ static void test_a_key_in_the_file_is_a_warning_and_masked(void **state)
                         "                                       ^~~~~~~\n"
                         "1 problem (0 errors, 1 warning) in tutti.yaml.\n");
     config_reading_done(&r);
+}
+
+static void test_dedupe_without_a_journal_is_a_warning(void **state)
+{
+    static const struct {
+        const char *more;
+        bool is_warned;
+    } cases[] = {{"journal: {enabled: false}\njobs: {dedupe: 2h}\n", true},
+                 {"journal: {enabled: false}\n", false}, /* the default gives way */
+                 {"journal: {enabled: false}\njobs: {dedupe: 0s}\n", false},
+                 {"jobs: {dedupe: 2h}\n", false}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[512];
+        struct config_reading r;
+
+        snprintf(text, sizeof(text), "%s%s",
+                 "providers: {p: {api: openai, base_url: http://h}}\nmodels: {m: {provider: p}}\n", cases[i].more);
+        r = config_read(text, NULL);
+        assert_non_null(r.config);
+        assert_string_equal(r.report, !cases[i].is_warned ? ""
+                                                          : "tutti.yaml:4:16: warning: jobs.dedupe: has no effect with "
+                                                            "journal.enabled: false, which keeps no job ids\n"
+                                                            "jobs: {dedupe: 2h}\n"
+                                                            "               ^~\n"
+                                                            "1 problem (0 errors, 1 warning) in tutti.yaml.\n");
+        config_reading_done(&r);
+    }
 }
 
 /* Whatever is wrong with a line, a secret in it is not shown. */
@@ -123,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_key_in_the_file_is_a_warning_and_masked),
+        cmocka_unit_test(test_dedupe_without_a_journal_is_a_warning),
         cmocka_unit_test(test_no_secret_is_ever_shown),
         cmocka_unit_test(test_the_environment_and_flags_name_themselves),
         cmocka_unit_test(test_hooks_have_a_say),
