@@ -17,6 +17,7 @@ enum {
     DELTA_MAX_US = 500000,
     IDLE_GAP_US = 2000,       /* between ticks of a pool that grants at once */
     SETTLE_DELAY_US = 250000, /* settles with nothing waiting */
+    IDLE_REPORT_US = 1000000, /* the last call of a pool with nothing to give back: only for who looks at it */
     KEEP_ALIVE_US = 3000000,
     SLOT_POLL_US = 100000, /* while others hold all slots; our own settles wake us otherwise */
     SHARE_PERCENT = 105,
@@ -163,6 +164,14 @@ static void note_settle(struct pool_queue *q, int64_t now_us)
         q->first_settle_us = now_us;
 }
 
+/* Nothing is under way and nothing has to be given back, but the pool's record of us, and what the views show, still
+ * counts the last calls. */
+static void note_idle(struct pool_queue *q, int64_t now_us)
+{
+    if (q->in_flight == 0 && q->first_settle_us == 0)
+        q->idle_us = now_us;
+}
+
 bool pool_conf_is_same(const struct pool_conf *a, const struct pool_conf *b)
 {
     return a->requests_per_minute == b->requests_per_minute && a->tokens_per_minute == b->tokens_per_minute &&
@@ -249,6 +258,7 @@ void pool_queue_settle(struct pool_queue *q, struct permit *p, int64_t used_toke
         q->excess += used_tokens - p->tokens;
         note_settle(q, now_us);
     }
+    note_idle(q, now_us);
 }
 
 void pool_queue_pause(struct pool_queue *q, int64_t wait_us, int64_t now_us)
@@ -294,6 +304,8 @@ int64_t pool_queue_due_us(const struct pool_queue *q, int64_t now_us)
             settle_us = min64(settle_us, q->first_settle_us + SETTLE_DELAY_US);
         due_us = min64(due_us, settle_us);
     }
+    if (q->idle_us != 0 && q->in_flight == 0 && q->n_waiting == 0)
+        due_us = min64(due_us, q->idle_us + IDLE_REPORT_US);
     if (q->in_flight > 0 && (q->limits.concurrency > 0 || q->own_held > 0))
         due_us = min64(due_us, q->sent_us + KEEP_ALIVE_US);
     return due_us;
@@ -351,6 +363,7 @@ void pool_queue_begin(struct pool_queue *q, int64_t now_us)
         q->ask.backlog = q->n_waiting - q->ask.n;
         q->released = q->refund = q->excess = 0;
         q->first_settle_us = 0;
+        q->idle_us = 0;
         q->n_freed = 0;
         q->pause_ask_until_us = 0;
         q->sent_us = now_us;
@@ -406,6 +419,7 @@ static void burn(struct pool_queue *q, int64_t cost, bool is_held, int64_t now_u
         q->refund += cost;
         note_settle(q, now_us);
     }
+    note_idle(q, now_us);
 }
 
 static void take_grants(struct pool_queue *q, const struct tick_answer *a, int64_t now_us, struct list *ready)

@@ -55,6 +55,7 @@ struct pool_queue {
     /* to report with the next tick */
     int64_t released, refund, excess;
     int64_t first_settle_us; /* 0: nothing to report */
+    int64_t idle_us;         /* since when nothing is under way and the pool was not told, 0: it was */
     int64_t n_freed;         /* slots freed since the last tick */
     int64_t in_flight;
     int64_t hgen;

@@ -424,6 +424,57 @@ static void test_configure_adds_pools_and_counts_what_is_under_way(void **state)
     assert_int_equal(n_done, 4);
 }
 
+/* The views of a service that has nothing to do show nothing, soon, and for one tick at most. */
+static void test_an_idle_pool_shows_nothing_under_way(void **state)
+{
+    static const struct pool_conf confs[] = {{.id = "r", .requests_per_minute = 6000},
+                                             {.id = "t", .tokens_per_minute = 600000, .largest_call = 50000},
+                                             {.id = "c", .concurrency = 4}};
+    struct permit p[2];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(confs); i++) {
+        struct limiter *l = open_limiter(0, &confs[i]);
+        int64_t ticks;
+
+        n_done = 0;
+        for (int k = 0; k < 2; k++)
+            ask(l, &p[k], 0, 100, k);
+        run_for(10 * SECOND);
+        assert_int_equal(n_done, 2);
+        assert_int_equal(l->views[0].fleet_in_flight, 2);
+        ticks = metric_get(METRIC_LIMITER_TICKS);
+        for (int k = 0; k < 2; k++)
+            l->ops->settle(l, &p[k], 100, true);
+        run_for(SECOND + SECOND / 5);
+        assert_int_equal(l->views[0].fleet_in_flight, 0);
+        run_for(60 * SECOND);
+        assert_int_equal(metric_get(METRIC_LIMITER_TICKS) - ticks, 1);
+        l->ops->free(l);
+    }
+    limiters[0] = NULL;
+}
+
+/* A pool that is asked again within the second tells of its settles in the tick it needs anyway. */
+static void test_a_busy_pool_is_not_asked_more_often(void **state)
+{
+    const struct pool_conf conf = {.id = "r", .requests_per_minute = 6000};
+    struct limiter *l = open_limiter(0, &conf);
+    struct permit p;
+    int64_t ticks;
+
+    (void)state;
+    ticks = metric_get(METRIC_LIMITER_TICKS);
+    for (int i = 0; i < 20; i++) {
+        ask(l, &p, 0, 0, i);
+        run_for(SECOND / 2);
+        assert_int_equal(n_done, i + 1);
+        l->ops->settle(l, &p, 0, true);
+        run_for(SECOND / 4);
+    }
+    assert_in_range(metric_get(METRIC_LIMITER_TICKS) - ticks, 20, 24); /* a new pool's bucket is empty */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +492,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_configure_finds_calls_that_are_too_large_now, setup, teardown),
         cmocka_unit_test_setup_teardown(test_configure_while_a_tick_is_under_way, setup, teardown),
         cmocka_unit_test_setup_teardown(test_configure_adds_pools_and_counts_what_is_under_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_idle_pool_shows_nothing_under_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_busy_pool_is_not_asked_more_often, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
