@@ -172,6 +172,9 @@ const char *metrics_outcome_word(int code);
 /* A dead letter of this code; a static word of a closed list. */
 void metrics_add_dead_letter(const char *code);
 
+/* Records of an output topic that could not be delivered; 0 makes the topic known. Takes a lock: not per record. */
+void metrics_add_produce_errors(const char *topic, int64_t n);
+
 /* Appends the Prometheus text exposition of all of them. */
 void metrics_print(struct buf *out);
 /* Pieces of the exposition, for those who print gauges of their own. */

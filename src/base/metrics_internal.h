@@ -8,7 +8,7 @@
 /* One labelled histogram; labels without braces, "" for none. */
 void metrics_print_hist(struct buf *out, const char *name, const char *labels, int64_t first_us,
                         const struct metric_hist *h);
-/* The families of the models, and the dead letters. */
+/* The families of the models, the dead letters and the topics. */
 void metrics_print_models(struct buf *out);
 
 #endif

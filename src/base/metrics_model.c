@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/metrics_internal.h"
 
-enum { DEAD_LETTER_CODES_MAX = 32 };
+enum { DEAD_LETTER_CODES_MAX = 32, PRODUCE_TOPICS_MAX = 16 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct model_metrics *blocks[METRIC_MODELS_MAX]; /* under the lock */
@@ -23,6 +23,13 @@ static struct {
     _Atomic(const char *) code;
     _Atomic int64_t count;
 } dead_letters[DEAD_LETTER_CODES_MAX];
+
+/* The topics written to, in the order in which the first broker named them. */
+static struct {
+    char *name;
+    int64_t errors;
+} topics[PRODUCE_TOPICS_MAX]; /* under the lock; failures are rare enough for one */
+static int n_topics;
 
 static int64_t get(const _Atomic int64_t *v)
 {
@@ -121,6 +128,20 @@ void metrics_add_dead_letter(const char *code)
             return;
         }
     }
+}
+
+void metrics_add_produce_errors(const char *topic, int64_t n)
+{
+    int i = 0;
+
+    pthread_mutex_lock(&lock);
+    while (i < n_topics && strcmp(topics[i].name, topic) != 0)
+        i++;
+    if (i == n_topics && n_topics < PRODUCE_TOPICS_MAX)
+        topics[n_topics++].name = mem_strdup(topic);
+    if (i < n_topics)
+        topics[i].errors += n;
+    pthread_mutex_unlock(&lock);
 }
 
 void metrics_set_words(const struct metric_words *w)
@@ -288,6 +309,18 @@ static void print_dead_letters(struct buf *out)
     }
 }
 
+static void print_topics(struct buf *out)
+{
+    metrics_print_head(out, "tutti_kafka_produce_errors_total", "counter", "Records that Kafka did not take, by topic");
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < n_topics; i++) {
+        buf_add_str(out, "tutti_kafka_produce_errors_total{");
+        metrics_print_label(out, "topic", topics[i].name, true);
+        end(out, topics[i].errors, 0);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 void metrics_print_models(struct buf *out)
 {
     struct model_metrics *all[METRIC_MODELS_MAX + 1];
@@ -302,4 +335,5 @@ void metrics_print_models(struct buf *out)
             families[f].print(out, all[i], families[f].name);
     }
     print_dead_letters(out);
+    print_topics(out);
 }

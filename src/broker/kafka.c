@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 
 enum {
     TICK_MS = 500,
@@ -442,8 +443,11 @@ struct broker *broker_kafka_new(struct loop *loop, const struct kafka_conf *conf
     list_init(&k->changes);
     list_init(&k->gather);
     list_init(&k->stale);
-    for (int o = 0; o < OUT_MAX; o++)
+    for (int o = 0; o < OUT_MAX; o++) {
         atomic_init(&k->txn.limits[o], KAFKA_DEFAULT_LIMIT);
+        if (conf->outputs[o] != NULL)
+            metrics_add_produce_errors(conf->outputs[o], 0); /* an alert wants to see the 0 before the 1 */
+    }
     timer_init(&k->tick, on_tick, k);
     timer_init(&k->close_timer, on_close_timer, k);
     wake_init(&k->pump, on_pump, k);

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 
 enum { REDO_MS = 20, PURGE_MS = 2 };
 
@@ -68,6 +69,8 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
         kafka_alo_acked(r);
         return;
     }
+    if (!a->is_rebuilding)
+        metrics_add_produce_errors(k->conf->outputs[r->record->output], 1);
     if (m->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && !a->is_rebuilding) {
         if (a->is_careful)
             kafka_fail(k, EX_SOFTWARE, "a record of %zu bytes is above the limit of topic %s", r->record->value_len,

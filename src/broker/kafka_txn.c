@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 enum verdict { VERDICT_OK, VERDICT_AGAIN, VERDICT_ABORT, VERDICT_REBUILD, VERDICT_QUIT };
 
@@ -42,6 +43,8 @@ rd_kafka_resp_err_t kafka_produce(rd_kafka_t *producer, const char *topic, const
                             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR && h != NULL)
         rd_kafka_headers_destroy(h);
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR && err != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        metrics_add_produce_errors(topic, 1);
     return err;
 }
 
@@ -54,6 +57,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR || m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
         m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
         return;
+    metrics_add_produce_errors(rd_kafka_topic_name(m->rkt), 1);
     /* One record above the limit fails its neighbours' too; the first of them speaks for the produce batch. */
     if (x->failed == NULL || (m->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && x->failed_err != m->err)) {
         x->failed = m->_private;

@@ -47,6 +47,17 @@ def model(where, name):
     return next(m for m in doc(where, "/api/v1/status")[1]["models"] if m["model"] == name)
 
 
+CONTRACT = set("""
+tutti_breaker_state tutti_build_info tutti_call_duration_seconds tutti_call_retries_total tutti_call_throttle_seconds_total
+tutti_call_ttft_seconds tutti_calls_total tutti_config_last_reload_successful tutti_config_last_reload_timestamp_seconds
+tutti_cost_usd_total tutti_dlq_total tutti_inflight_calls tutti_inflight_jobs tutti_job_duration_seconds
+tutti_job_queue_age_seconds tutti_jobs_total tutti_kafka_consumer_lag_records tutti_kafka_oldest_unprocessed_age_seconds
+tutti_kafka_produce_errors_total tutti_kafka_rebalances_total tutti_limit_available_ratio tutti_limit_capacity
+tutti_limiter_degraded tutti_redis_errors_total tutti_redis_op_duration_seconds tutti_token_estimate_ratio
+tutti_tokens_total
+""".split())  # the names that dashboards are built on
+
+
 def metrics(where):
     """{(name, labels): value} of the exposition."""
     out = {}
@@ -157,6 +168,9 @@ def test_metrics_agree_with_the_records(bed):
     assert page[0] == 200 and "script" not in page[2] and "Content-Security-Policy" in page[1]
     for word in ("Healthy", "Models", "Partitions", "provider_error", "empty_answer"):
         assert word in page[2]
+    assert not CONTRACT - set(re.findall(r"^# TYPE (\w+)", text, re.M))
+    assert set(re.findall(r'^tutti_kafka_produce_errors_total\{topic="(.+)"\} 0$', text, re.M)) == {
+        bed.config["kafka"]["topics"][k] for k in ("results", "calls", "dead_letters", "model_stats", "batches")}
     page_of_docs = (ROOT / "docs/operations.md").read_text()
     assert not [n for n in re.findall(r"^# TYPE (\w+)", text, re.M) if f"| `{n}` |" not in page_of_docs]
     lint = subprocess.run([shutil.which("promtool"), "check", "metrics"], input=text, capture_output=True, text=True)

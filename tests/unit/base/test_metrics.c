@@ -194,6 +194,29 @@ static void test_dead_letters(void **state)
     buf_done(&b);
 }
 
+static void test_produce_errors_by_topic(void **state)
+{
+    char name[32];
+    struct buf b;
+
+    (void)state;
+    metrics_add_produce_errors("results", 0);
+    metrics_add_produce_errors("a\"b", 2);
+    metrics_add_produce_errors("results", 1);
+    metrics_add_produce_errors("results", 1);
+    assert_non_null(strstr(page(&b), "# TYPE tutti_kafka_produce_errors_total counter\n"
+                                     "tutti_kafka_produce_errors_total{topic=\"results\"} 2\n"
+                                     "tutti_kafka_produce_errors_total{topic=\"a\\\"b\"} 2\n"));
+    buf_done(&b);
+    for (int i = 0; i < 100; i++) { /* bounded */
+        snprintf(name, sizeof(name), "topic%d", i);
+        metrics_add_produce_errors(name, 1);
+    }
+    assert_non_null(strstr(page(&b), "topic=\"topic13\"} 1\n"));
+    assert_null(strstr(b.p, "topic=\"topic14\""));
+    buf_done(&b);
+}
+
 /* Label sets are bounded; what is beyond is counted all the same. Last: it fills the table. */
 static void test_models_beyond_the_limit_fold(void **state)
 {
@@ -252,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_histogram_edges),
         cmocka_unit_test(test_labels_are_escaped),
         cmocka_unit_test(test_dead_letters),
+        cmocka_unit_test(test_produce_errors_by_topic),
         cmocka_unit_test(test_models_beyond_the_limit_fold),
         cmocka_unit_test(test_names),
     };
