@@ -16,7 +16,7 @@ enum { FIRST_CAP = 64 };
 /* Storage of buffers that are done, for the next ones of this thread: records, requests and responses are written into
  * buffers that live for a moment, and growing each from nothing moves its bytes five times. Small and few, because a
  * long-lived buffer may take one. Sanitizers must see every free. */
-enum { SPARE_LEAST = 512, SPARE_MOST = 16 * 1024 };
+enum { SPARE_LEAST = 512, SPARE_MOST = 64 * 1024 };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SPARES_MAX = 0 };
 #else
@@ -51,12 +51,20 @@ void buf_trim(void)
         mem_free(spares[--n_spares].p);
 }
 
+/* The smallest one that has room, and not more than the cap allows. */
 static bool take_spare(struct buf *b, size_t need)
 {
-    if (n_spares == 0 || spares[n_spares - 1].cap < need)
+    size_t most = b->max > 0 && b->max < SPARE_MOST ? b->max + 1 : SPARE_MOST;
+    int best = -1;
+
+    for (int i = 0; i < n_spares; i++)
+        if (spares[i].cap >= need && spares[i].cap <= most && (best < 0 || spares[i].cap < spares[best].cap))
+            best = i;
+    if (best < 0)
         return false;
-    b->p = spares[--n_spares].p;
-    b->cap = spares[n_spares].cap;
+    b->p = spares[best].p;
+    b->cap = spares[best].cap;
+    spares[best] = spares[--n_spares];
     b->p[0] = '\0';
     return true;
 }
@@ -81,7 +89,7 @@ int buf_reserve(struct buf *b, size_t more)
         return -E2BIG;
     }
     need = b->len + more + 1;
-    if (need <= b->cap || (b->cap == 0 && (b->max == 0 || b->max >= SPARE_MOST) && take_spare(b, need)))
+    if (need <= b->cap || (b->cap == 0 && take_spare(b, need)))
         return 0;
     cap = b->cap > 0 ? b->cap : FIRST_CAP;
     while (cap < need)

@@ -10,7 +10,10 @@
 #include "base/mem.h"
 #include "core/registry.h"
 
-enum { SECRET_LEAST = 8 }; /* shorter keys are test keys, and would blot out words */
+enum {
+    SECRET_LEAST = 8, /* shorter keys are test keys, and would blot out words */
+    ENTRY_BYTES = 1000,
+};
 
 /* Everything that ends a transfer other than a complete response. */
 static const struct way_fault {
@@ -137,6 +140,7 @@ void attempt_journal(struct call *c, struct attempt *a)
     if (journal == NULL)
         return;
     buf_init(&b, 0);
+    (void)buf_reserve(&b, ENTRY_BYTES + a->outcome.answer.len); /* else it grows, and moves the answer, step by step */
     outcome_encode(&a->outcome, &b);
     what.bytes = text_slice(b.p, b.len);
     journal->ops->record(journal, &c->job->pos, &what);

@@ -4,6 +4,8 @@
 #include "core/record.h"
 #include "core/registry.h"
 
+enum { RECORD_BYTES = 2000 }; /* about one record without its labels: most buffers never grow */
+
 /* Without a model (its entry was taken out of the configuration since the journaled attempt) only the name is known. */
 static void write_names(struct json_write *w, const struct call *c, const struct outcome *o)
 {
@@ -129,6 +131,7 @@ void record_encode_calls(struct job *j)
     struct buf b;
 
     buf_init(&b, 0);
+    (void)buf_reserve(&b, RECORD_BYTES + j->spec.labels.len);
     for (int i = 0; i < j->n_calls; i++) {
         struct call *c = &j->calls[i];
 

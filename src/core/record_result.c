@@ -9,7 +9,11 @@
 #include "core/record.h"
 #include "core/registry.h"
 
-enum { CUT_STEP = 64 /* a cap is found to within this many bytes */ };
+enum {
+    CUT_STEP = 64, /* a cap is found to within this many bytes */
+    ENVELOPE_BYTES = 2500,
+    ENTRY_BYTES = 700, /* of an entry in answers[], without its text */
+};
 
 /* Sums over all attempts of the job. */
 struct totals {
@@ -317,6 +321,16 @@ static void encode_cut(struct job *j, const struct result *r, struct buf *b)
     }
 }
 
+/* About what the result will have, so that its buffer does not grow, and move its texts, step by step. */
+static void reserve(const struct job *j, struct buf *b)
+{
+    size_t bytes = ENVELOPE_BYTES;
+
+    for (int i = 0; i < j->n_calls; i++)
+        bytes += ENTRY_BYTES + 2 * j->calls[i].outcome->answer.len; /* in answers[], and merged */
+    (void)buf_reserve(b, b->max > 0 && bytes > b->max ? b->max : bytes);
+}
+
 void job_encode_result(struct job *j)
 {
     struct cutter all = {.cap = SIZE_MAX};
@@ -328,6 +342,7 @@ void job_encode_result(struct job *j)
     record_hash_input(j, r.prompt_sha256);
     if (j->spec.detail == DETAIL_FULL_WITH_PROMPT)
         r.prompt = record_input_text(j);
+    reserve(j, &b);
     encode(j, &r, &all, &b);
     if (b.is_over)
         encode_cut(j, &r, &b);

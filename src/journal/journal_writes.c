@@ -17,6 +17,7 @@
 enum {
     WINDOW_BYTES = 8 * 1024 * 1024, /* sent and not acknowledged */
     VALUE_MAX = 32 * 1024 * 1024,   /* half of what the connection takes at once */
+    ARGS_HEADS = 64,                /* lengths and the head of a value, in bytes */
     LOG_PERIOD_US = 60 * 1000 * 1000,
 };
 
@@ -124,6 +125,7 @@ static void add_value(struct journal_redis *j, const struct position *pos, enum 
     const struct held *h;
     struct write *w;
     struct buf b;
+    size_t at;
 
     if (bytes.len > VALUE_MAX) {
         log_event(LOG_ERROR, "journal_too_big", "topic=\"%s\" part=%d off=%lld bytes=%zu", pos->topic, pos->partition,
@@ -134,12 +136,13 @@ static void add_value(struct journal_redis *j, const struct position *pos, enum 
     buf_init(&b, 0);
     journal_redis_key(j, pos, &b);
     h = find_held(j, b.p, b.len);
+    (void)buf_reserve(&w->args, b.len + sizeof(h->digest) + field->len + bytes.len + ARGS_HEADS); /* in one piece */
     write_add(w, b.p, b.len);
     write_add(w, h != NULL ? h->digest : "", h != NULL ? strlen(h->digest) : 0);
     write_add(w, field->p, field->len);
-    buf_clear(&b);
-    journal_value_add(&b, attempt, bytes);
-    write_add(w, b.p, b.len);
+    at = write_open(w);
+    journal_value_add(&w->args, attempt, bytes);
+    write_close(w, at);
     buf_done(&b);
     add(j, w);
 }

@@ -66,6 +66,20 @@ void write_add(struct write *w, const char *bytes, size_t len)
     w->n_args++;
 }
 
+size_t write_open(struct write *w)
+{
+    CHECK(w->n_args < WRITE_ARGS_MAX);
+    buf_add(&w->args, "\0\0\0", 4);
+    return w->args.len;
+}
+
+void write_close(struct write *w, size_t at)
+{
+    CHECK(at >= 4 && w->args.len >= at && w->args.len - at <= UINT32_MAX);
+    le32_put(w->args.p + at - 4, (uint32_t)(w->args.len - at));
+    w->n_args++;
+}
+
 int write_args(const struct write *w, const char **argv, size_t *len)
 {
     const char *p = w->args.p;

@@ -46,6 +46,9 @@ bool retain_is_empty(const struct retain *q);
 struct write *write_new(enum write_kind kind);
 void write_free(struct write *w);
 void write_add(struct write *w, const char *bytes, size_t len);
+/* An argument that is appended to w->args in place: open, append, close with what open returned. */
+size_t write_open(struct write *w);
+void write_close(struct write *w, size_t at);
 /* argv[w->n_args] and their lengths, borrowed; returns n_args. */
 int write_args(const struct write *w, const char **argv, size_t *len);
 /* Appends its form in a spool. */

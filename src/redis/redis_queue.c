@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 
-enum { RING_MIN = 64 };
+enum { RING_MIN = 64, HEAD_MAX = 32 /* "$", a length, two line ends */ };
 
 static struct redis_pending *at(const struct redis_queue *q, uint64_t number)
 {
@@ -95,6 +95,11 @@ static void write_size(struct buf *b, char kind, size_t n)
  * fifteenth of the CPU of a call. */
 void redis_command_add(struct buf *b, int argc, const char *const *argv, const size_t *argv_len)
 {
+    size_t all = 0;
+
+    for (int i = 0; i < argc; i++)
+        all += HEAD_MAX + (argv_len != NULL ? argv_len[i] : strlen(argv[i]));
+    (void)buf_reserve(b, all + HEAD_MAX); /* grown once at most: its bytes are moved when it grows */
     write_size(b, '*', (size_t)argc);
     for (int i = 0; i < argc; i++) {
         size_t n = argv_len != NULL ? argv_len[i] : strlen(argv[i]);
