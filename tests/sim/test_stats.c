@@ -75,8 +75,67 @@ static void disturb(struct world *w)
     }
 }
 
-/* A failure never shows an answer; every cost stands in some sum. */
-static void check_results(const struct world *w)
+static bool is_null(const json_t *r, const char *key)
+{
+    return json_is_null(json_object_get(r, key));
+}
+
+/* Is the status one of the three words? Each is counted. */
+static void count_status(const json_t *r, const char *const words[3], int counts[3])
+{
+    int i = 0;
+
+    while (i < 3 && strcmp(str(r, "status"), words[i]) != 0)
+        i++;
+    if (i == 3)
+        fail_msg("status %s", str(r, "status"));
+    counts[i]++;
+}
+
+/* A code where something failed and nowhere else; what failed has no text that could be taken for an answer. */
+static void check_failure(const json_t *r, bool has_failed)
+{
+    static const char *const texts[] = {"answer", "reasoning", "tool_calls"}; /* a refusal is the failure's own text */
+
+    assert_non_null(json_object_get(r, "answer"));
+    if (is_null(r, "error_code") == has_failed)
+        fail_msg("status %s with error_code %s", str(r, "status"), str(r, "error_code"));
+    for (size_t i = 0; has_failed && i < ARRAY_LEN(texts); i++)
+        if (json_object_get(r, texts[i]) != NULL && !is_null(r, texts[i]))
+            fail_msg("status %s with %s", str(r, "status"), texts[i]);
+}
+
+static void check_statuses(const struct world *w)
+{
+    static const char *const of_job[3] = {"ok", "partial", "failed"}, *const of_call[3] = {"ok", "error", "cancelled"};
+    int results[3] = {0}, answers[3] = {0}, calls[3] = {0}, n;
+    const struct mem_record *records = mem_topics_records(w->topics, &n);
+
+    for (int i = 0; i < n; i++) {
+        enum output o = records[i].output;
+        json_t *r = o == OUT_RESULTS || o == OUT_CALLS ? sums_parse(&records[i]) : NULL, *answer;
+        size_t k;
+
+        if (o == OUT_RESULTS) {
+            count_status(r, of_job, results);
+            check_failure(r, strcmp(str(r, "status"), "failed") == 0);
+            json_array_foreach(json_object_get(r, "answers"), k, answer)
+            {
+                count_status(answer, of_call, answers);
+                check_failure(answer, strcmp(str(answer, "status"), "ok") != 0);
+            }
+        } else if (o == OUT_CALLS) {
+            count_status(r, of_call, calls);
+            assert_int_equal(is_null(r, "error_code"), strcmp(str(r, "status"), "ok") == 0);
+        }
+        json_decref(r);
+    }
+    for (int i = 0; i < 3; i++) /* all of them were seen */
+        assert_true(results[i] > 0 && answers[i] > 0 && calls[i] > 0);
+}
+
+/* Every cost stands in some sum. */
+static void check_costs(const struct world *w)
 {
     int n;
     const struct mem_record *records = mem_topics_records(w->topics, &n);
@@ -86,8 +145,6 @@ static void check_results(const struct world *w)
         json_t *r = records[i].output != OUT_DEAD_LETTERS ? sums_parse(&records[i]) : NULL;
         bool has_cost = json_is_number(json_object_get(r, "cost_usd"));
 
-        if (records[i].output == OUT_RESULTS && strcmp(str(r, "status"), "failed") == 0)
-            assert_true(json_is_null(json_object_get(r, "answer")));
         results += has_cost && records[i].output == OUT_RESULTS ? sums_nano_usd(r) : 0;
         calls += has_cost && records[i].output == OUT_CALLS ? sums_nano_usd(r) : 0;
         stats += has_cost && records[i].output == OUT_MODEL_STATS ? sums_nano_usd(r) : 0;
@@ -146,7 +203,8 @@ static void test_d52_d57_d59_sums_agree_over_10000_outcomes(void **state)
     assert_in_range(sums_check_models(&w), OUTCOMES, INT32_MAX);
     assert_true(has_fallback(&w));
     assert_in_range(sums_check_batches(&w), SUMS_BATCHES * PARTITIONS + 1, INT32_MAX); /* several assignments each */
-    check_results(&w);
+    check_statuses(&w);
+    check_costs(&w);
     world_done(&w);
 }
 

@@ -160,7 +160,7 @@ static void nothing(void *arg)
 
 /* D-12: a loop that does not come out of a callback. The ten seconds are not waited for: its last beat is moved back,
  * which it cannot repair while it is stuck. */
-static void test_stuck_worker_ends_liveness(void **state)
+static void test_d12_stuck_worker_ends_liveness(void **state)
 {
     struct rig *r = *state;
     int64_t before = metric_get(METRIC_WORKERS_STUCK);
@@ -230,7 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_routes),
         cmocka_unit_test(test_page_is_closed),
-        cmocka_unit_test(test_stuck_worker_ends_liveness),
+        cmocka_unit_test(test_d12_stuck_worker_ends_liveness),
         cmocka_unit_test(test_admin_can_be_off),
         cmocka_unit_test(test_exit_codes_of_a_bad_address),
     };

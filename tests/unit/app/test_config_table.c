@@ -197,7 +197,7 @@ static const char *value_shown(const char *shown, const char *key)
 }
 
 /* D-21: what is shown, what the manual says and what is in effect are one. */
-static void test_show_is_the_manual(void **state)
+static void test_d21_show_is_the_manual(void **state)
 {
     size_t n;
     const struct option *all = option_all(&n);
@@ -278,7 +278,7 @@ int main(void)
         cmocka_unit_test(test_the_manual_is_up_to_date),
         cmocka_unit_test(test_the_manual_names_every_option),
         cmocka_unit_test(test_the_sample_is_accepted),
-        cmocka_unit_test(test_show_is_the_manual),
+        cmocka_unit_test(test_d21_show_is_the_manual),
         cmocka_unit_test(test_show_hides_secrets_and_names_origins),
     };
 
