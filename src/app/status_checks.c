@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/config.h"
 #include "app/status_internal.h"
 #include "app/wire.h"
 #include "base/buf.h"
@@ -96,12 +97,12 @@ static struct status_check check_partitions(const struct status *s, struct arena
 
 static struct status_check check_limiter(const struct status *s)
 {
-    bool is_used = s->wiring->n_pools > 0;
+    const char *where = s->wiring->has_local_limits ? "not used, limits hold in this process only" : "limits are shared";
 
     for (int i = 0; i < s->n_workers; i++)
         if (s->reports[i] != NULL && s->reports[i]->is_limiter_down)
             return check("redis", CHECK_DEGRADED, "away: calls of models with limits wait");
-    return check("redis", CHECK_OK, is_used ? "limits are shared" : "no model has limits");
+    return check("redis", CHECK_OK, s->wiring->n_pools > 0 ? where : "no model has limits");
 }
 
 static struct status_check check_journal(const struct status *s)
@@ -109,6 +110,10 @@ static struct status_check check_journal(const struct status *s)
     for (int i = 0; i < s->n_workers; i++)
         if (s->reports[i] != NULL && s->reports[i]->is_journal_down)
             return check("journal", CHECK_DEGRADED, "away: no new call starts, answers that arrive are kept");
+    if (s->wiring->has_memory_journal)
+        return check("journal", CHECK_OK, "in memory, it ends with this process");
+    if (!s->wiring->config->journal.is_enabled)
+        return check("journal", CHECK_OK, "off, a crash may pay answers again");
     return check("journal", CHECK_OK, "writes are taken");
 }
 

@@ -204,6 +204,37 @@ static void test_admin_can_be_off(void **state)
     config_reading_done(&reading);
 }
 
+/* What is not there is not praised: `tutti dev` has neither Redis nor a journal on disk. */
+static void test_checks_say_what_is_there(void **state)
+{
+    struct rig *r = *state;
+    static const struct {
+        bool is_local, is_in_memory, is_enabled;
+        const char *redis, *journal;
+    } cases[] = {{false, false, true, "redis: limits are shared\n", "journal: writes are taken\n"},
+                 {true, true, false, "redis: not used, limits hold in this process only\n",
+                  "journal: in memory, it ends with this process\n"},
+                 {false, false, false, "redis: limits are shared\n", "journal: off, a crash may pay answers again\n"}};
+    struct pool_conf pool = {.id = "pool"};
+    struct wiring was = r->wiring;
+    struct config config = *r->reading.config;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *answer;
+
+        config.journal.is_enabled = cases[i].is_enabled;
+        r->wiring.config = &config;
+        r->wiring.pools = &pool;
+        r->wiring.n_pools = 1;
+        r->wiring.has_local_limits = cases[i].is_local;
+        r->wiring.has_memory_journal = cases[i].is_in_memory;
+        answer = get(r, "/readyz?verbose");
+        r->wiring = was;
+        assert_non_null(strstr(answer, cases[i].redis));
+        assert_non_null(strstr(answer, cases[i].journal));
+    }
+}
+
 /* A taken port may be free again soon, an address that is not ours never is: supervisors read the exit code. */
 static void test_exit_codes_of_a_bad_address(void **state)
 {
@@ -232,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_page_is_closed),
         cmocka_unit_test(test_d12_stuck_worker_ends_liveness),
         cmocka_unit_test(test_admin_can_be_off),
+        cmocka_unit_test(test_checks_say_what_is_there),
         cmocka_unit_test(test_exit_codes_of_a_bad_address),
     };
 
