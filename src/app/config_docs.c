@@ -179,15 +179,38 @@ static void write_row(const struct option *o, struct buf *out)
     buf_done(&b);
 }
 
+/* Options whose last word is `word`, wherever they stand. */
+static int explain_word(const char *word, struct buf *out)
+{
+    int n_written = 0;
+    size_t n;
+    const struct option *all = option_all(&n);
+
+    for (size_t i = 0; i < n; i++) {
+        const char *dot = strrchr(all[i].path, '.');
+
+        if (dot == NULL || strcmp(dot + 1, word) != 0)
+            continue;
+        write_row(&all[i], out);
+        n_written++;
+    }
+    return n_written;
+}
+
 int config_explain(const char *key, struct buf *out, const char **out_nearest)
 {
     size_t n;
     const struct option *all = option_all(&n);
-    const char *paths[OPTION_MAX];
+    const char *paths[OPTION_MAX], *suffix_of = NULL; /* `fallbacks` of `models.*.fallbacks` */
     int best = 0;
 
     for (size_t i = 0; i < n; i++) {
         int length = match_length(all[i].path, key);
+        size_t len = strlen(all[i].path), end = strlen(key);
+
+        if (suffix_of == NULL && end < len && all[i].path[len - end - 1] == '.' &&
+            strcmp(all[i].path + len - end, key) == 0)
+            suffix_of = all[i].path;
 
         paths[i] = all[i].path;
         best = length > best ? length : best;
@@ -195,9 +218,9 @@ int config_explain(const char *key, struct buf *out, const char **out_nearest)
     for (size_t i = 0; i < n && best > 0; i++)
         if (match_length(all[i].path, key) == best)
             write_row(&all[i], out);
-    if (best > 0)
+    if (best > 0 || explain_word(option_foreign(key) != NULL ? option_foreign(key) : key, out) > 0)
         return 0;
     if (out_nearest != NULL)
-        *out_nearest = names_nearest(key, paths, n);
+        *out_nearest = suffix_of != NULL ? suffix_of : names_nearest(key, paths, n);
     return -ENOENT;
 }

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 
-enum { CHILDREN_MAX = 32, PATH_MAX_BYTES = 128 };
+enum { CHILDREN_MAX = 32, PATH_MAX_BYTES = 128, KEYS_SHOWN = 4 };
 
 /* A mapping of the file: `pattern` is its path in the table, `path` as the user wrote it. */
 struct section {
@@ -62,24 +62,50 @@ static const char *suggest(const struct section *s, const char *key)
     return below != NULL ? below : names_nearest(key, pointers, n);
 }
 
+/* One mistake is one problem: what stands there under another name is not missing too. */
+static void excuse_missing(struct config_loader *l, const struct section *s, const char *near)
+{
+    const struct option *meant = option_find(join(l->arena, s->pattern, near));
+    struct config_object *o = &l->objects[s->object];
+
+    if (meant != NULL && (meant->flags & OPT_REQUIRED) != 0 && o->state[option_index(meant)] == OPTION_UNSET)
+        o->state[option_index(meant)] = OPTION_BAD;
+}
+
 static void report_unknown(struct config_loader *l, const struct section *s, const struct yaml_node *node)
 {
     const char *near = suggest(s, node->key->text);
     const char *in = *s->path == '\0' ? "" : arena_printf(l->arena, " in %s", s->path);
 
-    if (near != NULL)
-        config_error(l->report, node->key->place, "unknown key '%s'%s (did you mean '%s'?)", node->key->text, in, near);
-    else
+    if (near == NULL) {
         config_error(l->report, node->key->place, "unknown key '%s'%s", node->key->text, in);
+        return;
+    }
+    config_error(l->report, node->key->place, "unknown key '%s'%s (did you mean '%s'?)", node->key->text, in, near);
+    excuse_missing(l, s, near);
 }
 
-static bool is_mapping(struct config_loader *l, const struct yaml_node *node, const char *path)
+/* "; its keys: connect, first_byte", or "" where they are anybody's names. */
+static const char *keys_of(struct config_loader *l, const char *pattern)
+{
+    char children[CHILDREN_MAX][64];
+    size_t n = *pattern == '\0' ? 0 : option_children(pattern, children, CHILDREN_MAX);
+    const char *keys = "";
+
+    if (n == 0 || children[0][0] == '*')
+        return "";
+    for (size_t i = 0; i < n && i < KEYS_SHOWN; i++)
+        keys = arena_printf(l->arena, "%s%s%s", keys, i == 0 ? "; its keys: " : ", ", children[i]);
+    return n > KEYS_SHOWN ? arena_printf(l->arena, "%s ...", keys) : keys;
+}
+
+static bool is_mapping(struct config_loader *l, const struct yaml_node *node, const struct section *s)
 {
     if (node->kind == YAML_MAPPING)
         return true;
     if (node->kind != YAML_REFUSED && !yaml_is_null(node))
-        config_error(l->report, node->place, "%s must be a mapping, not %s", *path == '\0' ? "the file" : path,
-                     yaml_kind_name(node));
+        config_error(l->report, node->place, "%s must be a mapping, not %s%s", *s->path == '\0' ? "the file" : s->path,
+                     yaml_kind_name(node), keys_of(l, s->pattern));
     return false;
 }
 
@@ -170,7 +196,7 @@ static void load_key(struct config_loader *l, const struct section *s, const str
         config_value_set(l, &l->objects[s->object], opt, node, below.path);
     else if (!option_is_section(pattern))
         report_unknown(l, s, node);
-    else if (!is_mapping(l, node, below.path))
+    else if (!is_mapping(l, node, &below))
         return;
     else if (option_is_section(entries))
         load_entries(l, &below, strcmp(pattern, "models") == 0 ? HOME_MODEL : HOME_PROVIDER, node);
@@ -180,7 +206,7 @@ static void load_key(struct config_loader *l, const struct section *s, const str
 
 static void load_section(struct config_loader *l, const struct section *s, const struct yaml_node *node)
 {
-    if (!is_mapping(l, node, s->path))
+    if (!is_mapping(l, node, s))
         return;
     for (const struct yaml_node *e = node->first; e != NULL; e = e->next)
         load_key(l, s, e);

@@ -145,7 +145,7 @@ int config_load(const struct config_input *in, struct config_report *report, str
     if (path == NULL) {
         config_error(report, (struct config_place){0},
                      "no configuration file: give one with -c FILE or TUTTI_CONFIG, or "
-                     "write ./tutti.yaml (/etc/tutti/tutti.yaml was looked for too)");
+                     "write ./tutti.yaml with 'tutti init' (/etc/tutti/tutti.yaml was looked for too)");
         return -ENOENT;
     }
     arena = arena_new(4096);

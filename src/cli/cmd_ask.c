@@ -54,7 +54,7 @@ static size_t count_models(const struct cli *c)
 static void write_job(const struct cli *c, const struct config *config, const struct buf *prompt, struct buf *out)
 {
     const char *system = cli_flag(c, "system"), *merge = cli_flag(c, "merge");
-    size_t n = count_models(c);
+    size_t n = count_models(c), n_asked = n > 0 ? n : config->jobs.default_models.n;
     struct json_write w;
 
     jw_init(&w, out);
@@ -64,8 +64,8 @@ static void write_job(const struct cli *c, const struct config *config, const st
         jw_kv_str(&w, "system", system);
     if (merge != NULL)
         jw_kv_str(&w, "merge", merge);
-    else if (n > 1 || (n == 0 && config->jobs.default_models.n > 1))
-        jw_kv_str(&w, "merge", "none"); /* they are shown one by one anyway */
+    else if (n_asked == 1)
+        jw_kv_str(&w, "merge", "none"); /* one answer is its own merge */
     if (n > 0) {
         jw_key(&w, "models");
         jw_open(&w, '[');
@@ -113,6 +113,9 @@ static void advise(const struct cli *c, const json_t *result, bool is_built_in)
         (void)fprintf(c->err, "tutti ask: without a configuration file there are sim/fast, sim/smart, sim/flaky, and "
                               "openai/NAME, anthropic/NAME, google/NAME while OPENAI_API_KEY, ANTHROPIC_API_KEY, "
                               "GEMINI_API_KEY are set\n");
+    else if (all_failed_with(result, "unknown_model"))
+        (void)fprintf(c->err,
+                      "tutti ask: 'tutti models ls' lists the names; PROVIDER/NAME asks any model of a provider\n");
 }
 
 static int exit_of(const json_t *result)
@@ -174,6 +177,23 @@ static int ask(struct cli *c, const struct config *config, const struct buf *pro
     return code;
 }
 
+/* A key that is not there is said before anybody is asked, and paid. */
+static int check_keys(const struct cli *c, const struct builtin *builtin)
+{
+    for (size_t i = 0; i < c->n_given; i++) {
+        const char *model = c->given[i].value, *variable;
+
+        if (strcmp(c->given[i].flag->name, "model") != 0)
+            continue;
+        variable = builtin_missing_key(builtin, model);
+        if (variable == NULL)
+            continue;
+        (void)fprintf(c->err, "tutti ask: set %s to ask %s, or name a configuration with -c\n", variable, model);
+        return CLI_REFUSED;
+    }
+    return CLI_OK;
+}
+
 int cmd_ask(struct cli *c)
 {
     const char *sim = cli_flag(c, "sim");
@@ -190,6 +210,8 @@ int cmd_ask(struct cli *c)
         builtin_write(&builtin, &text);
         code = cli_load_config_or(c, text.p, &config, &is_built_in);
     }
+    if (code == CLI_OK && is_built_in)
+        code = check_keys(c, &builtin);
     if (code == CLI_OK)
         code = ask(c, config, &prompt, is_built_in);
     config_free(config);

@@ -47,12 +47,16 @@ static const struct bad_case cases[] = {
      "kafka: {'*': 1, topics.jobs: x}\n"
      "                ^~~~~~~~~~~\n"},
     {"providers: {p: {api: openai, api_base: http://h/v1}}\nmodels: {m: {provider: p}}\n",
-     "tutti.yaml:1:13: error: providers.p: 'base_url' is missing\n"
-     "providers: {p: {api: openai, api_base: http://h/v1}}\n"
-     "            ^\n"
      "tutti.yaml:1:30: error: unknown key 'api_base' in providers.p (did you mean 'base_url'?)\n"
      "providers: {p: {api: openai, api_base: http://h/v1}}\n"
      "                             ^~~~~~~~\n"},
+    {"providers: {p: {dialect: openai, base_url: http://h/v1}}\nmodels: {m: {provider: p, vendor_model: x}}\n",
+     "tutti.yaml:1:17: error: unknown key 'dialect' in providers.p (did you mean 'api'?)\n"
+     "providers: {p: {dialect: openai, base_url: http://h/v1}}\n"
+     "                ^~~~~~~\n"
+     "tutti.yaml:2:27: error: unknown key 'vendor_model' in models.m (did you mean 'name'?)\n"
+     "models: {m: {provider: p, vendor_model: x}}\n"
+     "                          ^~~~~~~~~~~~\n"},
     {CONFIG_BASE "log: {level: info, level: debug}\n",
      "tutti.yaml:5:20: error: duplicate key 'level' (first on line 5)\n"
      "log: {level: info, level: debug}\n"
@@ -97,10 +101,10 @@ static const struct bad_case cases[] = {
 
     /* types */
     {CONFIG_BASE "kafka: [a]\nredis: x\njobs: {deadline: {a: 1}}\n",
-     "tutti.yaml:5:8: error: kafka must be a mapping, not a list\n"
+     "tutti.yaml:5:8: error: kafka must be a mapping, not a list; its keys: brokers, group, topics, start ...\n"
      "kafka: [a]\n"
      "       ^\n"
-     "tutti.yaml:6:8: error: redis must be a mapping, not a single value\n"
+     "tutti.yaml:6:8: error: redis must be a mapping, not a single value; its keys: url, when_down, ca_file\n"
      "redis: x\n"
      "       ^\n"
      "tutti.yaml:7:18: error: jobs.deadline must be a duration, not a mapping\n"

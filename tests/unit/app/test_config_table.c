@@ -104,6 +104,8 @@ static void test_explain(void **state)
         {"models.gpt-4.1.price.input", "models.*.price.input\n", 1, NULL},
         {"models.gpt-4.1.limits", "models.*.limits.requests_per_minute\n", 4, NULL},
         {"workers", "workers\n", 1, NULL},
+        {"rpm", "models.*.limits.requests_per_minute\n", 1, NULL}, /* LiteLLM's word */
+        {"base_url", "providers.*.base_url\n", 1, NULL},
         {"kafka.brokerz", NULL, 0, "kafka.brokers"},
         {"kafka.brokers.x", NULL, 0, "kafka.brokers"},
         {"", NULL, 0, NULL},
