@@ -35,12 +35,13 @@ def build():
         return os.environ["TUTTI_BIN"]
     start = time.monotonic()
     log = []
+    print("building, which takes a minute the first time ...", flush=True)
     for args in (["cmake", "--preset", "release"], ["cmake", "--build", "--preset", "release"]):
         done = subprocess.run(args, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         log += done.stdout.splitlines()
         if done.returncode != 0:
             raise Failed("the build failed:\n" + "\n".join(log[-30:]))
-    print(f"built build/release/tutti in {time.monotonic() - start:.0f} s")
+    print(f"build/release/tutti is built: {time.monotonic() - start:.0f} s")
     return str(ROOT / "build/release/tutti")
 
 
@@ -63,13 +64,13 @@ class Dev:
     def text(self):
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def run(self, *args, shown=None, codes=(0,), stdin=None):
-        """Runs a command of the program, shown as one would type it; returns its output."""
+    def run(self, *args, shown=None, codes=(0,), is_kept=False):
+        """Runs a command of the program, shown as one would type it; returns its output, unless that is for the reader."""
         print(bold(f"\n$ {shown or 'tutti ' + shlex.join(args)}"), flush=True)
-        done = subprocess.run([self.program, *args], cwd=ROOT, text=True, stdout=subprocess.PIPE, timeout=SECONDS,
-                              input=stdin, check=False)
+        done = subprocess.run([self.program, *args], cwd=ROOT, text=True, stdout=subprocess.PIPE if is_kept else None,
+                              timeout=SECONDS, check=False)
         if done.returncode not in codes:
-            raise Failed(f"exit code {done.returncode}: tutti {' '.join(args)}\n{done.stdout}{self.text()}")
+            raise Failed(f"exit code {done.returncode}: tutti {' '.join(args)}\n{done.stdout or ''}{self.text()}")
         return done.stdout
 
     def stop(self):
@@ -123,14 +124,15 @@ def show_dead_letter(dev, at):
 def run(dev):
     at = ["--brokers", dev.kafka]
     n_jobs = sum(1 for x in (ROOT / JOBS).read_text(encoding="utf-8").splitlines() if x.strip())
-    print(dev.run("ask", "Name three colours", "-m", "sim/fast", "-m", "sim/smart", "--sim", dev.sim), end="", flush=True)
+    dev.run("ask", "Name three colours", "-m", "sim/fast", "-m", "sim/smart", "--sim", dev.sim)
     # one line of the file is no job; two jobs are meant to be partial or to fail
-    print(dev.run("submit", JOBS, "--skip-bad", "--wait", *at, codes=(0, 1)), end="", flush=True)
-    results = dev.run("tail", "results", "--once", *at)
+    dev.run("submit", JOBS, "--skip-bad", "--wait", *at, codes=(0, 1))
+    results = dev.run("tail", "results", "--once", *at, is_kept=True)
     print(results, end="", flush=True)
     if send_by_kcat(dev):
         show_dead_letter(dev, at)
-    calls = dev.run("tail", "calls", "--json", "--once", *at, shown=f"tutti tail calls --json --once {' '.join(at)} | (a sum per model)")
+    calls = dev.run("tail", "calls", "--json", "--once", *at, is_kept=True,
+                    shown=f"tutti tail calls --json --once {' '.join(at)} | (a sum per model)")
     show_models(calls.splitlines())
     n = len(results.splitlines())
     if n != n_jobs - 1:
