@@ -97,7 +97,7 @@ static struct status_check check_partitions(const struct status *s, struct arena
 
 static struct status_check check_limiter(const struct status *s)
 {
-    const char *where = s->wiring->has_local_limits ? "not used, limits hold in this process only" : "limits are shared";
+    const char *where = s->wiring->has_local_limits ? "not used, limits hold in this process" : "limits are shared";
 
     for (int i = 0; i < s->n_workers; i++)
         if (s->reports[i] != NULL && s->reports[i]->is_limiter_down)

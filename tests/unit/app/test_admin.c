@@ -212,7 +212,7 @@ static void test_checks_say_what_is_there(void **state)
         bool is_local, is_in_memory, is_enabled;
         const char *redis, *journal;
     } cases[] = {{false, false, true, "redis: limits are shared\n", "journal: writes are taken\n"},
-                 {true, true, false, "redis: not used, limits hold in this process only\n",
+                 {true, true, false, "redis: not used, limits hold in this process\n",
                   "journal: in memory, it ends with this process\n"},
                  {false, false, false, "redis: limits are shared\n", "journal: off, a crash may pay answers again\n"}};
     struct pool_conf pool = {.id = "pool"};
