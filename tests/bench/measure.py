@@ -42,7 +42,13 @@ def bare(exe, bed, seconds, rate=0):
 
 def cpu_s(pid):
     """CPU of all threads to the nanosecond; /proc/PID/stat counts in ticks of 10 ms."""
-    return sum(int((t / "schedstat").read_text().split()[0]) for t in pathlib.Path(f"/proc/{pid}/task").iterdir()) / 1e9
+    total = 0
+    for t in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        try:
+            total += int((t / "schedstat").read_text().split()[0])
+        except OSError:  # a thread that has just ended
+            continue
+    return total / 1e9
 
 
 class Calls:
@@ -178,19 +184,21 @@ def in_flight(stack, where, n, latency_s):
 
 def growth(stack, where, jobs):
     """One run over many jobs of one call: CPU per job and memory in an early and in the last stretch of a tenth."""
-    span = jobs // 10
-    marks = dict.fromkeys((jobs // 100, jobs // 100 + span, jobs - span, jobs))
+    span, marks = jobs // 10, []
     with Case(stack, where, 400, latency="5ms", models="a") as case:
         case.send_all(jobs)
         p = case.start()
-        for at in marks:
+        for at in (jobs // 100, jobs // 100 + span, jobs - span, jobs):
             wait_until(f"{at} jobs", lambda: case.calls.count() >= at, 900, every=0.01)
-            marks[at] = (case.calls.n, cpu_s(p.pid), p.rss_kb() / 1024)
+            marks.append((case.calls.n, cpu_s(p.pid), p.rss_kb() / 1024))
         case.drain()
         p.stop()
-    (a, b), (c, d) = list(marks.values())[:2], list(marks.values())[2:]
-    return {"early_us": (b[1] - a[1]) * 1e6 / (b[0] - a[0]), "late_us": (d[1] - c[1]) * 1e6 / (d[0] - c[0]),
-            "early_mb": a[2], "late_mb": d[2], "early_at": jobs // 100, "late_at": jobs}
+
+    def us_per_job(begin, end):  # on a stalled machine two marks may be seen at once: then from the start
+        begin = begin if begin[0] < end[0] else (0, 0, 0)
+        return (end[1] - begin[1]) * 1e6 / (end[0] - begin[0])
+    return {"early_us": us_per_job(*marks[:2]), "late_us": us_per_job(*marks[2:]),
+            "early_mb": marks[0][2], "late_mb": marks[3][2], "early_at": jobs // 100, "late_at": jobs}
 
 
 def profile_text(path):
