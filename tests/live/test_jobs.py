@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs in all shapes through the running program and a provider of each dialect, which refuses fields it does not know: batch lines
 unchanged, messages, images, tools, samples, votes, attachments, jobs.unknown_keys. Every test ends in audit.finish()."""
+import hashlib
 import json
 
 import pytest
@@ -119,6 +120,23 @@ def test_samples_vote(three):
     none = got.by_id["none"]
     assert (none["status"], none["error_code"], none["answer"]) == ("failed", "merge_failed", None)
     assert [a["answer"] for a in none["answers"]] == ["no idea"] * 3
+
+
+def test_vars_are_filled_in_before_anything_is_asked(three):
+    three.start().wait_ready()
+    value = 'a "q" \u00e9\n{{what}}'
+    three.send([job("filled", "\t[[sim: answer={{ what }}]] {{text}} {{", models=ALL, merge="none", detail="full_with_prompt",
+                    vars={"what": "forty-two", "text": value}),
+                job("plain", "{{what}}", models=["a"], detail="full_with_prompt"),
+                job("unbound", "{{waht}}", models=ALL, vars={"what": "x"})])
+    got = finish(three, 3)
+    filled, prompt = got.by_id["filled"], f"JOB:filled \t[[sim: answer=forty-two]] {value} {{{{"
+    assert [a["answer"] for a in filled["answers"]] == ["forty-two"] * 3
+    assert filled["prompt"] == prompt and filled["prompt_sha256"] == hashlib.sha256(prompt.encode()).hexdigest()
+    assert got.by_id["plain"]["prompt"] == "JOB:plain {{what}}"
+    headers = {k: v.decode() for k, v in got.dead[0].headers()}
+    assert (headers["dlq.error.code"], headers["dlq.error.pointer"]) == ("invalid_job", "/prompt") and len(got.dead) == 1
+    assert "vars has no 'waht' (did you mean 'what'?)" in headers["__dlq.errors.message"]
 
 
 def test_unknown_keys_can_be_left_out(three):
