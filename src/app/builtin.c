@@ -34,6 +34,16 @@ static bool is_set(const char *const *env, const char *name)
     return false;
 }
 
+const char *builtin_missing_key(const struct builtin *b, const char *model)
+{
+    size_t len = strcspn(model, "/");
+
+    for (size_t i = 0; model[len] == '/' && i < ARRAY_LEN(real); i++)
+        if (strncmp(real[i].entry, model, len) == 0 && real[i].entry[len] == ':' && !is_set(b->env, real[i].variable))
+            return real[i].variable;
+    return NULL;
+}
+
 void builtin_write(const struct builtin *b, struct buf *out)
 {
     buf_printf(out, "kafka: {brokers: \"%s\", group: tutti-dev, slot: dev, delivery: at_least_once}\n", b->brokers);

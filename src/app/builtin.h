@@ -26,6 +26,9 @@ struct builtin {
     const char *const *env; /* NAME=value, NULL at the end: providers whose key is set are added; NULL: none */
 };
 
+/* The variable that must be set before a model called PROVIDER/NAME can be asked.
+ * returns  NULL: none is missing, or the provider is none of the built-in ones */
+const char *builtin_missing_key(const struct builtin *b, const char *model);
 /* Writes it as YAML. */
 void builtin_write(const struct builtin *b, struct buf *out);
 
