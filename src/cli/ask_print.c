@@ -134,6 +134,18 @@ static void print_pair(const json_t *left, const json_t *right, const struct ask
     (void)fputc('\n', out);
 }
 
+/* The whole text, an empty line after it. */
+static void print_body(struct column *c, const struct ask_look *look, FILE *out)
+{
+    while (look->width > 0 && c->at < c->len) {
+        (void)print_line(c, look->width, out);
+        (void)fputc('\n', out);
+    }
+    if (look->width == 0)
+        (void)fprintf(out, "%s\n", c->text);
+    (void)fputc('\n', out);
+}
+
 static void print_below(const json_t *answer, const struct ask_look *look, FILE *out)
 {
     struct column c;
@@ -141,13 +153,7 @@ static void print_below(const json_t *answer, const struct ask_look *look, FILE 
     column_init(&c, answer);
     print_head(&c, look, out);
     (void)fputc('\n', out);
-    while (look->width > 0 && c.at < c.len) {
-        (void)print_line(&c, look->width, out);
-        (void)fputc('\n', out);
-    }
-    if (look->width == 0)
-        (void)fprintf(out, "%s\n", c.text);
-    (void)fputc('\n', out);
+    print_body(&c, look, out);
 }
 
 /* Into a pipe goes the answer and nothing else. */
@@ -165,20 +171,18 @@ static void print_merged(const json_t *result, const struct ask_look *look, FILE
     const char *text = text_at(result, "answer"), *winner = text_at(result, "winner");
     const json_t *agreement = json_object_get(result, "agreement");
     char head[HEAD_BYTES];
-    int n = snprintf(head, sizeof(head), "%s", text_at(result, "strategy"));
+    int n = snprintf(head, sizeof(head), "merged (%s)", text_at(result, "strategy"));
 
     if (*winner != '\0')
         n += snprintf(head + n, sizeof(head) - (size_t)n, "  by %s", winner);
     if (json_is_number(agreement) && n < (int)sizeof(head))
         (void)snprintf(head + n, sizeof(head) - (size_t)n, "  %.0f %% agree", json_number_value(agreement) * 100);
     (void)fprintf(out, look->has_color ? "\033[1;32m%s\033[0m\n" : "%s\n", head);
-    if (*text == '\0')
-        (void)fprintf(out, "(no merged answer: %s)\n", text_at(result, "error_code"));
-    else if (look->width > 0)
-        term_write(out, text, strlen(text));
-    else
-        (void)fputs(text, out);
-    (void)fputs(*text == '\0' ? "\n" : "\n\n", out);
+    if (*text == '\0') {
+        (void)fprintf(out, "(no merged answer: %s)\n\n", text_at(result, "error_code"));
+        return;
+    }
+    print_body(&(struct column){.text = text, .len = strlen(text)}, look, out);
 }
 
 static void print_sum(const json_t *result, FILE *err)

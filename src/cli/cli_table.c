@@ -32,7 +32,7 @@ static const struct cli_flag dev_flags[] = {
 static const struct cli_flag ask_flags[] = {
     {"model", 'm', "MODEL", "a model to ask; repeatable [jobs.default_models]"},
     {"system", 's', "TEXT", "system prompt"},
-    {"merge", 0, "NAME", "merge the answers: first, concat, vote ... [none]"},
+    {"merge", 0, "NAME", "merge the answers: concat, vote, first ... or none"},
     {"sim", 0, "HOST:PORT", "simulated models of the built-in configuration [127.0.0.1:8089]"},
     {NULL, 0, NULL, NULL},
 };

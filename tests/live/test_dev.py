@@ -210,12 +210,17 @@ def test_ask_shows_each_model_and_where_it_went_wrong(dev, tmp_path):
     assert r.returncode == 0 and "2 of 2 answered" in r.stderr, r
     assert re.search(r"^sim/fast  \d+\.\d\d s  \$\d\.\d{6}$", r.stdout, re.M) and re.search(r"^sim/smart  ", r.stdout, re.M)
     assert "\033" not in r.stdout + r.stderr
+    head, merged = r.stdout.split("\nmerged (concat)\n")  # last, as the job's default merge is
+    answers = [re.search(rf"^{m}  .*\n(.*)$", head, re.M)[1] for m in ("sim/fast", "sim/smart")]
+    assert all(a in merged for a in answers)
+    r = tutti("ask", "hi", "-m", "sim/fast", "-m", "sim/smart", "--merge", "none", "--sim", dev.sim, cwd=tmp_path)
+    assert r.returncode == 0 and "2 of 2 answered" in r.stderr and "merged" not in r.stdout, r
     r = tutti("ask", "-", "-m", "sim/fast", "--system", "be brief", "--sim", dev.sim, cwd=tmp_path, stdin="from a pipe\n")
     assert r.returncode == 0 and r.stdout.startswith("ANSWER sim/fast") and "sim/fast" in r.stderr, r
     r = tutti("ask", "[[sim: status=400 model=sim/flaky]]", "-m", "sim/fast", "-m", "sim/flaky", "--sim", dev.sim, cwd=tmp_path)
     assert r.returncode == 1 and "sim/flaky  failed" in r.stdout and "invalid_request" in r.stdout, r
     r = tutti("ask", "hi", "-m", "sim/fast", "-m", "sim/smart", "--merge", "vote", "--sim", dev.sim, cwd=tmp_path)
-    assert r.returncode == 0 and r.stdout.index("sim/smart") < r.stdout.index("\nvote"), r
+    assert r.returncode == 0 and r.stdout.index("sim/smart") < r.stdout.index("\nmerged (vote)"), r
     r = tutti("ask", "hi", "-m", "sim/fast", "--json", "--sim", dev.sim, cwd=tmp_path)
     assert json.loads(r.stdout)["answers"][0]["request_model"] == "sim/fast" and r.returncode == 0
 
@@ -265,11 +270,19 @@ def test_ask_puts_answers_side_by_side_on_a_wide_terminal(dev, tmp_path):
 def test_no_answer_is_made_up(tmp_path):
     """D-46: without a sim server no sim model answers; without a key no real one is known; nothing is chosen by itself."""
     sim = f"127.0.0.1:{free_port()}"
-    r = tutti("ask", "hi", "-m", "sim/fast", "-m", "openai/gpt-4o-mini", "--sim", sim, "--json", cwd=tmp_path)
+    r = tutti("ask", "hi", "-m", "sim/fast", "-m", "other/gpt-4o-mini", "--sim", sim, "--json", cwd=tmp_path)
     assert r.returncode == 69
     answers = json.loads(r.stdout)["answers"]
     assert [a["answer"] for a in answers] == [None, None]
     assert [a["error_code"] for a in answers] == ["network", "unknown_model"]
+
+
+def test_a_missing_key_is_named_before_anybody_is_asked(tmp_path):
+    for model, variable in (("openai/gpt-4o", "OPENAI_API_KEY"), ("anthropic/x", "ANTHROPIC_API_KEY"), ("google/x", "GEMINI_API_KEY")):
+        for env in ({}, {variable: ""}):
+            r = tutti("ask", "hi", "-m", "sim/fast", "-m", model, "--json", cwd=tmp_path, env=env)
+            assert (r.returncode, r.stdout) == (77, ""), r
+            assert r.stderr == f"tutti ask: set {variable} to ask {model}, or name a configuration with -c\n"
 
 
 def test_ask_says_when_the_limits_are_not_the_fleets(dev, tmp_path):
