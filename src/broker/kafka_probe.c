@@ -38,6 +38,14 @@ static bool is_jobs_topic(const struct kafka_conf *c, const char *topic)
     return false;
 }
 
+static bool is_output(const struct kafka_conf *c, const char *topic)
+{
+    for (int i = 0; i < OUT_MAX; i++)
+        if (c->outputs[i] != NULL && strcmp(c->outputs[i], topic) == 0)
+            return true;
+    return false;
+}
+
 static const char *value_of(const rd_kafka_ConfigResource_t *r, const char *name)
 {
     size_t n;
@@ -64,7 +72,7 @@ static void judge_settings(struct probe *p, const char *topic, const rd_kafka_Co
             p->found(p->arg, FINDING_WARNING, what,
                      "set journal.ttl above the retention: a record read later than the "
                      "journal remembers is paid for again");
-    } else if (bytes != NULL && strtoll(bytes, NULL, 10) < LEAST_OUTPUT_BYTES) {
+    } else if (is_output(p->conf, topic) && bytes != NULL && strtoll(bytes, NULL, 10) < LEAST_OUTPUT_BYTES) {
         (void)snprintf(what, sizeof(what), "topic %s takes records of %s bytes at most", topic, bytes);
         p->found(p->arg, FINDING_WARNING, what, "raise its max.message.bytes: longer results are cut");
     }
@@ -134,7 +142,8 @@ static bool judge_cluster(struct probe *p)
     return true;
 }
 
-void kafka_probe(const struct kafka_conf *conf, int64_t journal_ttl_ms, finding_fn found, void *arg)
+void kafka_probe(const struct kafka_conf *conf, const char *control, int64_t journal_ttl_ms, finding_fn found,
+                 void *arg)
 {
     struct probe p = {.conf = conf, .journal_ttl_ms = journal_ttl_ms, .found = found, .arg = arg};
     char why[WHAT];
@@ -157,6 +166,8 @@ void kafka_probe(const struct kafka_conf *conf, int64_t journal_ttl_ms, finding_
         for (int i = 0; i < OUT_MAX; i++)
             if (conf->outputs[i] != NULL)
                 judge_topic(&p, conf->outputs[i]);
+        if (control != NULL)
+            judge_topic(&p, control);
     }
     rd_kafka_destroy(p.rk);
 }

@@ -94,7 +94,7 @@ static void look_at_kafka(struct doctor *d)
     for (size_t i = 0; i < k->properties.n; i++)
         properties[i] = (struct kafka_property){k->properties.pairs[i].name, k->properties.pairs[i].value};
     subject(d, "kafka", "");
-    kafka_probe(&conf, d->config->journal.is_enabled ? ttl_ms : 0, found, d);
+    kafka_probe(&conf, k->control, d->config->journal.is_enabled ? ttl_ms : 0, found, d);
     mem_free(properties);
 }
 

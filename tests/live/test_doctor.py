@@ -22,6 +22,7 @@ def test_all_is_well(bed):
     code, out, err = doctor(bed)
     assert code == 0, out + err
     assert f"topic {bed.topics['jobs']}: 4 partitions" in out and "maxmemory-policy noeviction" in out
+    assert f"topic {bed.topics['control']} does not exist yet" in out
     assert "failed" not in out.replace("0 failed", "") and " warnings, 0 failed" in out
     assert sim.requests() == [], "a health check is never a call"
 
