@@ -8,7 +8,7 @@ RUN scripts/bootstrap build && cmake --preset release && cmake --build --preset 
     && install -D -m 0755 build/release/tutti /out/tutti
 
 FROM debian:12-slim
-# Debian's own library packages, the floor that tutti supports. tests/test_image.py holds this list to the program.
+# Debian's own library packages, the floor that tutti supports. tests/live/test_image.py holds this list to the program.
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates \
         librdkafka1 libcurl4 zlib1g libhiredis0.14 libevent-2.1-7 libevent-openssl-2.1-7 libssl3 libfyaml0 libpcre2-8-0 libjansson4 \
     && rm -rf /var/lib/apt/lists/* && install -d -o 65532 -g 65532 -m 0700 /var/lib/tutti

@@ -201,16 +201,11 @@ int config_explain(const char *key, struct buf *out, const char **out_nearest)
 {
     size_t n;
     const struct option *all = option_all(&n);
-    const char *paths[OPTION_MAX], *suffix_of = NULL; /* `fallbacks` of `models.*.fallbacks` */
+    const char *paths[OPTION_MAX];
     int best = 0;
 
     for (size_t i = 0; i < n; i++) {
         int length = match_length(all[i].path, key);
-        size_t len = strlen(all[i].path), end = strlen(key);
-
-        if (suffix_of == NULL && end < len && all[i].path[len - end - 1] == '.' &&
-            strcmp(all[i].path + len - end, key) == 0)
-            suffix_of = all[i].path;
 
         paths[i] = all[i].path;
         best = length > best ? length : best;
@@ -221,6 +216,6 @@ int config_explain(const char *key, struct buf *out, const char **out_nearest)
     if (best > 0 || explain_word(option_foreign(key) != NULL ? option_foreign(key) : key, out) > 0)
         return 0;
     if (out_nearest != NULL)
-        *out_nearest = suffix_of != NULL ? suffix_of : names_nearest(key, paths, n);
+        *out_nearest = names_nearest(key, paths, n);
     return -ENOENT;
 }

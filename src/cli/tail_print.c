@@ -166,6 +166,8 @@ void tail_line_stats(struct buf *out, const struct kafka_read *r, const json_t *
 
 void tail_line_batch(struct buf *out, const struct kafka_read *r, const json_t *value, const struct tail_look *look)
 {
+    bool is_least =
+        json_is_number(json_object_get(value, "cost_usd")) && json_is_false(json_object_get(value, "cost_complete"));
     size_t begin = out->len;
     char text[WORD_BYTES];
 
@@ -175,8 +177,8 @@ void tail_line_batch(struct buf *out, const struct kafka_read *r, const json_t *
                    int_at(value, "jobs_ok"), int_at(value, "jobs_partial"), int_at(value, "jobs_failed"));
     add_word(out, text, 36);
     add_cost(out, value);
-    (void)snprintf(text, sizeof(text), "partition %lld, %s", int_at(value, "source_partition"),
-                   text_at(value, "worker_id"));
+    (void)snprintf(text, sizeof(text), "%spartition %lld, %s", is_least ? "at least, " : "",
+                   int_at(value, "source_partition"), text_at(value, "worker_id"));
     add_rest(out, begin, text, strlen(text), look);
 }
 

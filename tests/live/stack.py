@@ -29,11 +29,11 @@ SECRET = "sk-live-0123456789abcdef"
 def binary():
     if os.environ.get("TUTTI_BIN"):
         return os.environ["TUTTI_BIN"]
-    for preset in ("asan", "dev", "release"):
+    for preset in ("release", "asan", "dev"):
         path = ROOT / "build" / preset / "tutti"
         if path.exists():
             return str(path)
-    raise RuntimeError("build the program first: cmake --preset asan && cmake --build --preset asan")
+    raise RuntimeError("build the program first: cmake --preset release && cmake --build --preset release")
 
 
 def free_port(n=1):

@@ -108,6 +108,7 @@ static void test_explain(void **state)
         {"base_url", "providers.*.base_url\n", 1, NULL},
         {"kafka.brokerz", NULL, 0, "kafka.brokers"},
         {"kafka.brokers.x", NULL, 0, "kafka.brokers"},
+        {"fallbacks", "models.*.fallbacks\n", 1, NULL},
         {"", NULL, 0, NULL},
     };
 
