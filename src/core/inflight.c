@@ -108,7 +108,7 @@ static struct inflight_model *add(struct inflight *f, const char *key, int64_t n
 struct inflight_model *inflight_begin(struct inflight *f, const char *provider, const char *request_model,
                                       const char *vendor_model, int64_t now_ms)
 {
-    char key[KEY_BYTES];
+    char key[KEY_BYTES] = "";
     struct inflight_model *m;
 
     if (f == NULL || !make_key(key, provider, request_model, vendor_model))
@@ -136,7 +136,7 @@ int inflight_max(struct inflight *f, const char *provider, const char *request_m
                  int64_t window_ms, int64_t now_ms)
 {
     int64_t number = number_of(window_ms);
-    char key[KEY_BYTES];
+    char key[KEY_BYTES] = "";
     struct inflight_model *m = NULL;
 
     if (f != NULL && make_key(key, provider, request_model, vendor_model))

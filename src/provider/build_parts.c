@@ -97,7 +97,7 @@ bool build_image(struct building *b, const struct message_part *p, struct image 
 {
     static const char mark[] = ";base64,";
     struct text url = p->text;
-    const char *comma;
+    const char *comma, *semicolon;
 
     if (url.is_escaped) /* "data:image\/png" */
         url.p = text_decode(b->a, p->text, &url.len);
@@ -114,7 +114,8 @@ bool build_image(struct building *b, const struct message_part *p, struct image 
         return false;
     }
     url.len -= (size_t)(comma + 1 - url.p);
-    out->mime = text_slice(url.p + 5, strcspn(url.p + 5, ";,"));
+    semicolon = memchr(url.p + 5, ';', (size_t)(comma - (url.p + 5))); /* before ";base64" at the latest */
+    out->mime = text_slice(url.p + 5, (size_t)(semicolon - (url.p + 5)));
     if (text_is(out->mime, "image/jpg")) /* widespread, but no registered type: the APIs but OpenAI's refuse it */
         out->mime = TEXT_LIT("image/jpeg");
     out->data = text_slice(comma + 1, url.len);
