@@ -164,13 +164,12 @@ static void print_text(const struct submit *s, bool has_waited)
         (void)snprintf(where, sizeof(where), " --brokers %s", brokers);
     (void)fprintf(s->c->out, "%zu job%s sent to %s at %s\n", s->n_sent, s->n_sent == 1 ? "" : "s", s->topic,
                   s->kafka.client.brokers);
-    if (has_waited)
-        return;
-    (void)fprintf(s->c->out,
-                  "  tutti tail results --since 1m%s   # the answers\n"
-                  "  tutti tail dlq --since 1m%s       # what was no job\n",
-                  where, where);
-    (void)fflush(s->c->out);
+    if (!has_waited)
+        (void)fprintf(s->c->out,
+                      "  tutti tail results --since 1m%s   # the answers\n"
+                      "  tutti tail dlq --since 1m%s       # what was no job\n",
+                      where, where);
+    (void)fflush(s->c->out); /* also in a pipe before the progress */
 }
 
 /* CLI_OK: there is something to send. */
