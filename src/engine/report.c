@@ -4,6 +4,7 @@
 #include "engine/report.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -201,6 +202,15 @@ static void take_part(struct report *r, struct report_part *out, const struct pa
     }
 }
 
+/* In the order people look them up, not in that of their assignment. */
+static int compare_parts(const void *a, const void *b)
+{
+    const struct report_part *x = a, *y = b;
+    int by_topic = strcmp(x->topic, y->topic);
+
+    return by_topic != 0 ? by_topic : (x->partition > y->partition) - (x->partition < y->partition);
+}
+
 static void take_parts(struct report *r, const struct worker *w)
 {
     struct report_part *out;
@@ -211,6 +221,7 @@ static void take_parts(struct report *r, const struct worker *w)
     out = arena_zero(r->arena, sizeof(*out) * (size_t)(n + 1));
     LIST_EACH (it, &w->partitions)
         take_part(r, &out[r->n_parts++], LIST_ENTRY(it, struct partition, link));
+    qsort(out, (size_t)n, sizeof(*out), compare_parts);
     r->parts = out;
 }
 
