@@ -3,6 +3,7 @@
 number of the defect register (D-nn) where one exists."""
 import collections
 import http.client
+import itertools
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ import time
 import urllib.parse
 
 import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from audit import await_terminal, finish, job
 from stack import ROOT, SECRET, wait_until
@@ -219,6 +221,31 @@ def test_lag_and_waiting_reasons(bed):
     await_terminal(bed, 30)
     wait_until("nothing is behind", lambda: doc(where, "/api/v1/status")[1]["lag"] == 0)
     finish(bed, 30)
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_records_that_kafka_refuses_are_counted(bed, delivery):
+    """The topic's limit is lowered while the service knows the old one: answers that leave together are refused, then sent one by one."""
+    t, where = start(bed, ["sim/a,bytes=10000,latency=500ms"], {"a": {"max_output_tokens": 16000}}, kafka={"delivery": delivery})
+    topic = bed.topics["results"]
+    limit = ConfigEntry("max.message.bytes", "60000", incremental_operation=AlterConfigOpType.SET)
+    for f in bed.admin.incremental_alter_configs([ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[limit])]).values():
+        f.result(30)
+    sent = itertools.count()
+
+    def refused():
+        assert t.alive(), t.output()
+        bed.send([job(f"j{next(sent)}") for _ in range(50)])
+        return total(metrics(where), "tutti_kafka_produce_errors_total", topic=topic) >= 1
+
+    wait_until("a refused record", refused)
+    n = next(sent)
+    await_terminal(bed, n)
+    assert total(metrics(where), "tutti_kafka_produce_errors_total", topic=bed.topics["calls"]) == 0
+    if delivery == "exactly_once":
+        finish(bed, n)
+    else:  # what the producer was made anew for may be there twice
+        assert t.stop() == 0, t.output()
 
 
 def test_redis_away_is_degraded_and_alive(bed):
