@@ -31,8 +31,6 @@ void buf_add_i64(struct buf *b, int64_t v);
 enum { BUF_I64_BYTES = 24 };
 const char *buf_i64(char space[BUF_I64_BYTES], int64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Gives back the storage that this thread keeps for its next buffers; before a thread ends. */
-void buf_trim(void);
 /* Hands over the bytes (mem_free() them; NUL-terminated) and leaves the buffer empty. */
 char *buf_take(struct buf *b, size_t *out_len);
 

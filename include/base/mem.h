@@ -47,8 +47,6 @@ char *arena_strdup(struct arena *a, const char *s);
 char *arena_join(struct arena *a, const char *first, ...) __attribute__((sentinel, returns_nonnull));
 /* Formats into the arena. */
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3), returns_nonnull));
-/* Gives back what this thread keeps ready for its next arenas and buffers (a few MiB); before a thread ends. */
-void mem_trim(void);
 /* Bytes held by the arena's blocks, for budgets. */
 size_t arena_bytes(const struct arena *a);
 

@@ -20,7 +20,6 @@
 #include "app/control.h"
 #include "app/reload.h"
 #include "app/wire.h"
-#include "base/buf.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -116,8 +115,6 @@ static void *member_main(void *arg)
     }
     admin_worker_end(&m->watched);
     crew_done(&m->crew);
-    mem_trim();
-    buf_trim();
     loop_post(m->process->loop, on_member_over, m);
     return NULL;
 }

@@ -13,22 +13,6 @@
 
 enum { FIRST_CAP = 64 };
 
-/* Storage of buffers that are done, for the next ones of this thread: records, requests and responses are written into
- * buffers that live for a moment, and growing each from nothing moves its bytes five times. Small and few, because a
- * long-lived buffer may take one. Sanitizers must see every free. */
-enum { SPARE_LEAST = 512, SPARE_MOST = 64 * 1024 };
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SPARES_MAX = 0 };
-#else
-enum { SPARES_MAX = 8 };
-#endif
-
-static _Thread_local struct {
-    char *p;
-    size_t cap;
-} spares[SPARES_MAX + 1];
-static _Thread_local int n_spares;
-
 void buf_init(struct buf *b, size_t max_bytes)
 {
     *b = (struct buf){.max = max_bytes};
@@ -36,37 +20,8 @@ void buf_init(struct buf *b, size_t max_bytes)
 
 void buf_done(struct buf *b)
 {
-    if (b->cap >= SPARE_LEAST && b->cap <= SPARE_MOST && n_spares < SPARES_MAX) {
-        spares[n_spares].p = b->p;
-        spares[n_spares++].cap = b->cap;
-    } else {
-        mem_free(b->p);
-    }
+    mem_free(b->p);
     buf_init(b, b->max);
-}
-
-void buf_trim(void)
-{
-    while (n_spares > 0)
-        mem_free(spares[--n_spares].p);
-}
-
-/* The smallest one that has room, and not more than the cap allows. */
-static bool take_spare(struct buf *b, size_t need)
-{
-    size_t most = b->max > 0 && b->max < SPARE_MOST ? b->max + 1 : SPARE_MOST;
-    int best = -1;
-
-    for (int i = 0; i < n_spares; i++)
-        if (spares[i].cap >= need && spares[i].cap <= most && (best < 0 || spares[i].cap < spares[best].cap))
-            best = i;
-    if (best < 0)
-        return false;
-    b->p = spares[best].p;
-    b->cap = spares[best].cap;
-    spares[best] = spares[--n_spares];
-    b->p[0] = '\0';
-    return true;
 }
 
 void buf_clear(struct buf *b)
@@ -89,7 +44,7 @@ int buf_reserve(struct buf *b, size_t more)
         return -E2BIG;
     }
     need = b->len + more + 1;
-    if (need <= b->cap || (b->cap == 0 && take_spare(b, need)))
+    if (need <= b->cap)
         return 0;
     cap = b->cap > 0 ? b->cap : FIRST_CAP;
     while (cap < need)

@@ -92,78 +92,14 @@ static size_t round_up(size_t bytes)
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* Blocks that this thread has emptied, by size class: a job takes some and gives them back a moment later, and malloc
- * is slow with sizes above a page. Sanitizers must see every free, so they get it. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SPARE_BYTES_PER_CLASS = 0 };
-#else
-enum { SPARE_BYTES_PER_CLASS = 1024 * 1024 };
-#endif
-enum { LEAST_SHIFT = 11, CLASSES = 6 }; /* 2 KiB to 64 KiB, headers included */
-
-static _Thread_local struct spares {
-    struct block *first;
-    size_t bytes;
-} spares[CLASSES];
-
-static size_t class_bytes(int class)
-{
-    return (size_t)1 << (LEAST_SHIFT + class);
-}
-
-/* The smallest class that holds so much; -1: too small or too large for one. */
-static int class_of(size_t bytes)
-{
-    if (bytes <= class_bytes(0) / 2)
-        return -1;
-    for (int i = 0; i < CLASSES; i++)
-        if (bytes <= class_bytes(i))
-            return i;
-    return -1;
-}
-
 static struct block *block_new(size_t bytes)
 {
-    int class = class_of(sizeof(struct block) + bytes);
-    size_t all = class >= 0 ? class_bytes(class) : sizeof(struct block) + bytes;
-    struct block *b = class >= 0 ? spares[class].first : NULL;
+    struct block *b = mem_alloc(sizeof(*b) + bytes);
 
-    if (b != NULL) {
-        spares[class].first = b->next;
-        spares[class].bytes -= all;
-    } else {
-        b = mem_alloc(all);
-    }
     b->next = NULL;
-    b->size = all - sizeof(*b);
+    b->size = bytes;
     b->used = 0;
     return b;
-}
-
-static void block_free(struct block *b)
-{
-    int class = class_of(sizeof(*b) + b->size);
-
-    if (class < 0 || spares[class].bytes + class_bytes(class) > SPARE_BYTES_PER_CLASS) {
-        mem_free(b);
-        return;
-    }
-    b->next = spares[class].first;
-    spares[class].first = b;
-    spares[class].bytes += class_bytes(class);
-}
-
-void mem_trim(void)
-{
-    for (int i = 0; i < CLASSES; i++) {
-        while (spares[i].first != NULL) {
-            struct block *b = spares[i].first;
-
-            spares[i].first = b->next;
-            mem_free(b);
-        }
-        spares[i].bytes = 0;
-    }
 }
 
 struct arena *arena_new(size_t first_bytes)
@@ -187,7 +123,7 @@ void arena_free(struct arena *a)
     while (b != NULL) {
         struct block *next = b->next; /* `a` itself dies with one of them */
 
-        block_free(b);
+        mem_free(b);
         b = next;
     }
 }

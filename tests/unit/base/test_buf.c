@@ -132,7 +132,6 @@ static void test_storage_is_used_again(void **state)
             buf_done(&b[i]);
         }
     }
-    buf_trim();
 }
 
 static void test_digits(void **state)
