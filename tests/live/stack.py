@@ -300,7 +300,10 @@ class Bed:
 
     def members(self):
         """Partitions of each member of the group: {member id: n}."""
-        d = self.admin.describe_consumer_groups([self.group])[self.group].result(10)
+        try:
+            d = self.admin.describe_consumer_groups([self.group])[self.group].result(10)
+        except KafkaException:  # the coordinator's topic is only being made
+            return {}
         return {m.member_id: len(m.assignment.topic_partitions) for m in d.members}
 
     def committed_everything(self, partitions=4, seconds=60):
