@@ -115,6 +115,10 @@ const char *decode_word(struct decode *d, struct text t, size_t max_bytes);
 bool decode_is(struct decode *d, enum scan_type type, const char *message);
 /* Reads an object: each known key once, null as if it were not there. */
 void decode_object(struct decode *d, const struct decode_table *t, void *out);
+/* For a table's `unknown`: other keys are not looked at. */
+void decode_pass_over(struct decode *d, struct text key, void *unused);
+/* Reads an object and goes back to its beginning: for a key that says what the others mean. */
+void decode_ahead(struct decode *d, const struct decode_table *t, void *out);
 /* Reads an array: `read` once per item. Returns how many. */
 int decode_items(struct decode *d, decode_reader read, void *out);
 /* Runs `read` one level deeper, at `key`. */
@@ -131,6 +135,8 @@ void decode_skip(struct decode *d, void *unused);
 void decode_refuse(struct decode *d, void *unused);
 /* The next value as it will stand in records and requests: on one line, without lone surrogates and NULs. */
 struct text decode_raw(struct decode *d);
+/* The same of a value that `check` has read first; TEXT_NONE when it failed. */
+struct text decode_raw_checked(struct decode *d, decode_reader check);
 /* Notes the name of something that no request of ours can carry (told in dropped_params); passes over its value. */
 void decode_note_drop(struct decode *d, const char *name);
 /* An array in the arena that grows: room for one more of `size` bytes each. */

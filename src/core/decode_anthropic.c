@@ -217,13 +217,6 @@ static void read_role(struct decode *d, void *out_is_assistant)
         decode_fail(d, "role must be user or assistant");
 }
 
-static void pass_over(struct decode *d, struct text key, void *unused)
-{
-    (void)key;
-    (void)unused;
-    scan_skip(&d->s, NULL);
-}
-
 static void read_content(struct decode *d, void *out_turn)
 {
     struct turn *t = out_turn;
@@ -237,20 +230,16 @@ static void read_content(struct decode *d, void *out_turn)
 static void read_message(struct decode *d, void *unused)
 {
     static const struct decode_key role_keys[] = {DECODE_KEY("role", read_role)};
-    static const struct decode_table role_table = DECODE_TABLE(role_keys, .unknown = pass_over);
+    static const struct decode_table role_table = DECODE_TABLE(role_keys, .unknown = decode_pass_over);
     static const struct decode_key keys[] = {DECODE_KEY("role", decode_skip), DECODE_KEY("content", read_content)};
     static const struct decode_table table = DECODE_TABLE(keys, .unknown = NULL);
     struct turn t = {.is_assistant = false};
     int before = d->messages.n;
-    struct scan again;
 
     (void)unused;
-    (void)scan_peek(&d->s);
-    again = d->s;
-    decode_object(d, &role_table, &t.is_assistant);
+    decode_ahead(d, &role_table, &t.is_assistant);
     if (decode_has_failed(d))
         return;
-    d->s = again;
     buf_init(&t.calls, 0);
     decode_object(d, &table, &t);
     buf_done(&t.calls);

@@ -261,31 +261,20 @@ static void read_parts(struct decode *d, void *out_turn)
         flush(d, out_turn);
 }
 
-static void pass_over(struct decode *d, struct text key, void *unused)
-{
-    (void)key;
-    (void)unused;
-    scan_skip(&d->s, NULL);
-}
-
 /* The role first, wherever it stands: it decides what the parts become. */
 static void read_content(struct decode *d, void *unused)
 {
     static const struct decode_key role_keys[] = {DECODE_KEY("role", read_role)};
-    static const struct decode_table role_table = DECODE_TABLE(role_keys, .unknown = pass_over);
+    static const struct decode_table role_table = DECODE_TABLE(role_keys, .unknown = decode_pass_over);
     static const struct decode_key keys[] = {DECODE_KEY("role", decode_skip), DECODE_KEY("parts", read_parts)};
     static const struct decode_table table = DECODE_TABLE(keys, .unknown = NULL);
     struct turn t = {.is_model = false};
     int before = d->messages.n;
-    struct scan again;
 
     (void)unused;
-    (void)scan_peek(&d->s);
-    again = d->s;
-    decode_object(d, &role_table, &t);
+    decode_ahead(d, &role_table, &t);
     if (decode_has_failed(d))
         return;
-    d->s = again;
     buf_init(&t.calls, 0);
     decode_object(d, &table, &t);
     buf_done(&t.calls);

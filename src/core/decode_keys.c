@@ -110,19 +110,18 @@ static void check_label(struct decode *d, struct text key, void *unused)
         decode_fail_at(d, decode_word(d, key, 100), "a label must be a string");
 }
 
-void decode_labels(struct decode *d, void *unused)
+static void check_labels(struct decode *d, void *unused)
 {
     static const struct decode_table open = {.unknown = check_label};
-    struct scan again;
 
     (void)unused;
-    (void)scan_peek(&d->s);
-    again = d->s;
     decode_object(d, &open, NULL);
-    if (decode_has_failed(d))
-        return;
-    d->s = again;
-    d->spec->labels = decode_raw(d);
+}
+
+void decode_labels(struct decode *d, void *unused)
+{
+    (void)unused;
+    d->spec->labels = decode_raw_checked(d, check_labels);
 }
 
 void decode_metadata(struct decode *d, void *unused)

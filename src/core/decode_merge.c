@@ -40,13 +40,6 @@ static void read_strategy(struct decode *d, void *name_text)
         set_merge(d, name_text);
 }
 
-static void pass_over(struct decode *d, struct text key, void *unused)
-{
-    (void)key;
-    (void)unused;
-    scan_skip(&d->s, NULL);
-}
-
 static const struct decode_key any_keys[] = {DECODE_KEY("strategy", decode_skip), DECODE_KEY("extract", decode_skip)};
 static const struct decode_table any_table = DECODE_TABLE(any_keys, .unknown = NULL);
 
@@ -54,7 +47,7 @@ static const struct decode_table any_table = DECODE_TABLE(any_keys, .unknown = N
 static void find_strategy(struct decode *d, struct text *name)
 {
     static const struct decode_key keys[] = {DECODE_KEY("strategy", read_strategy)};
-    static const struct decode_table table = DECODE_TABLE(keys, .unknown = pass_over);
+    static const struct decode_table table = DECODE_TABLE(keys, .unknown = decode_pass_over);
 
     struct scan again = d->s;
 

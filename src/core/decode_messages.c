@@ -208,19 +208,16 @@ static void check_tool_call(struct decode *d, void *unused)
     decode_object(d, &table, NULL);
 }
 
-static void read_tool_calls(struct decode *d, void *out)
+static void check_tool_calls(struct decode *d, void *unused)
 {
-    struct draft *m = out;
-    struct scan again;
-
-    (void)scan_peek(&d->s);
-    again = d->s;
+    (void)unused;
     if (decode_items(d, check_tool_call, NULL) == 0)
         decode_fail(d, "tool_calls is empty; leave it out");
-    if (decode_has_failed(d))
-        return;
-    d->s = again;
-    m->tool_calls = decode_raw(d);
+}
+
+static void read_tool_calls(struct decode *d, void *out)
+{
+    ((struct draft *)out)->tool_calls = decode_raw_checked(d, check_tool_calls);
 }
 
 static void read_tool_call_id(struct decode *d, void *out)
@@ -335,33 +332,28 @@ static void check_tool(struct decode *d, void *unused)
     decode_object(d, &table, NULL);
 }
 
-void decode_tools(struct decode *d, void *unused)
+static void check_tools(struct decode *d, void *unused)
 {
-    struct scan again;
-
     (void)unused;
-    (void)scan_peek(&d->s);
-    again = d->s;
     if (decode_items(d, check_tool, NULL) == 0)
         decode_fail(d, "tools is empty; leave it out");
-    if (decode_has_failed(d))
-        return;
-    d->s = again;
-    d->spec->tools = decode_raw(d);
 }
 
-void decode_tool_choice(struct decode *d, void *unused)
+void decode_tools(struct decode *d, void *unused)
+{
+    (void)unused;
+    d->spec->tools = decode_raw_checked(d, check_tools);
+}
+
+static void check_tool_choice(struct decode *d, void *unused)
 {
     static const char *const words[] = {"auto", "none", "required"};
     static const struct decode_key keys[] = {DECODE_KEY("type", check_function_type),
                                              DECODE_KEY("function", check_function)};
     static const struct decode_table table = DECODE_TABLE(keys, .unknown = NULL);
     struct text word = TEXT_NONE;
-    struct scan again;
 
     (void)unused;
-    (void)scan_peek(&d->s);
-    again = d->s;
     if (scan_peek(&d->s) == SCAN_STRING) {
         scan_text(&d->s, d->arena, &word);
         if (!text_is(word, words[0]) && !text_is(word, words[1]) && !text_is(word, words[2]))
@@ -369,8 +361,10 @@ void decode_tool_choice(struct decode *d, void *unused)
     } else if (decode_is(d, SCAN_OBJECT, "tool_choice must be auto, none, required or name a function")) {
         decode_object(d, &table, NULL);
     }
-    if (decode_has_failed(d))
-        return;
-    d->s = again;
-    d->spec->tool_choice = decode_raw(d);
+}
+
+void decode_tool_choice(struct decode *d, void *unused)
+{
+    (void)unused;
+    d->spec->tool_choice = decode_raw_checked(d, check_tool_choice);
 }

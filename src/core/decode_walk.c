@@ -191,6 +191,21 @@ void decode_object(struct decode *d, const struct decode_table *t, void *out)
     }
 }
 
+void decode_pass_over(struct decode *d, struct text key, void *unused)
+{
+    (void)key;
+    (void)unused;
+    scan_skip(&d->s, NULL);
+}
+
+void decode_ahead(struct decode *d, const struct decode_table *t, void *out)
+{
+    struct scan again = d->s;
+
+    decode_object(d, t, out);
+    d->s = again;
+}
+
 int decode_items(struct decode *d, decode_reader read, void *out)
 {
     const struct decode_path *here = d->path;
@@ -277,6 +292,19 @@ struct text decode_raw(struct decode *d)
         return text_slice(repaired.p, repaired.len);
     }
     return text_slice(p, n);
+}
+
+struct text decode_raw_checked(struct decode *d, decode_reader check)
+{
+    struct scan again;
+
+    (void)scan_peek(&d->s); /* passes over white space */
+    again = d->s;
+    check(d, NULL);
+    if (decode_has_failed(d))
+        return TEXT_NONE;
+    d->s = again;
+    return decode_raw(d);
 }
 
 void decode_note_drop(struct decode *d, const char *name)
